@@ -1,0 +1,257 @@
+"""The result of self-distillation: one chain, or one for each output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+
+from hilbertsd import storage
+from hilbertsd.errors import HilbertSDError
+
+TIE_TOLERANCE = 1e-10
+"""Eigenvalues within this share of each other count as one in the sparsity index: the index
+compares distinct eigenvalues, and a computed gap below rounding says nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """What only a decomposition knows about a chain.
+
+    Attributes
+    ----------
+    kind
+        ``"exact"``: every eigenvalue of G. ``"ritz"``: those that the labels see.
+    eigenvalues
+        (K,) ascending; those at or below ``threshold`` are exactly 0.
+    rank, threshold
+        Numerical rank and the eigenvalue at or below which d_k counts as zero.
+    residual_floor
+        () or (Q,) ε_floor = (1/K) Σ_{d_k = 0} z_k², the mean squared residual no fit can avoid;
+        for a joint tolerance the sum over the outputs, repeated.
+    coordinates
+        (K,) or (K, Q) z = V y_0.
+    basis_weights
+        (T, K) or (T, K, Q) diag B_t = Π_{i≤t} d/(c_i + d) (45); zero from collapse on.
+    eigenvectors
+        None, or (K, K), one a column (Vᵀ in the paper).
+    """
+
+    kind: Literal["exact", "ritz"]
+    eigenvalues: np.ndarray
+    rank: int
+    threshold: float
+    residual_floor: np.ndarray
+    coordinates: np.ndarray
+    basis_weights: np.ndarray
+    eigenvectors: np.ndarray | None = None
+
+    @property
+    def condition_number(self) -> float:
+        """κ = d_max / d_min, over the range of G; nan for G = 0."""
+        positive = self.eigenvalues[self.eigenvalues > 0]
+        return float(positive[-1] / positive[0]) if len(positive) else float("nan")
+
+    @property
+    def effective_dimension(self) -> np.ndarray:
+        """(T[, Q]) tr B_t: the degrees of freedom that f_t spends on the original labels."""
+        return self.basis_weights.sum(axis=1)
+
+    @property
+    def sparsity_index(self) -> np.ndarray:
+        """(T[, Q]) smallest B_t[k+1]/B_t[k] over consecutive distinct positive eigenvalues.
+
+        This is the index of the actual B_t, at least 1 and the larger the sparser; the paper's
+        (49) is that of a lower bound. nan with fewer than two distinct eigenvalues, and from
+        collapse on.
+        """
+        d = self.eigenvalues
+        positive = np.flatnonzero(d > 0)
+        first = positive[:1]
+        steps = positive[1:][np.diff(d[positive]) > TIE_TOLERANCE * d[positive[1:]]]
+        chosen = np.concatenate([first, steps]).astype(int)
+        shape = self.basis_weights.shape[:1] + self.basis_weights.shape[2:]
+        if len(chosen) < 2:
+            return np.full(shape, np.nan)
+        weights = self.basis_weights[:, chosen]
+        # tiny weights may underflow to zero: a ratio with zero below is infinite sparsity
+        ratios = np.full(weights[:, 1:].shape, np.inf)
+        np.divide(weights[:, 1:], weights[:, :-1], out=ratios, where=weights[:, :-1] > 0)
+        alive = weights[:, -1] > 0
+        return np.where(alive, ratios.min(axis=1), np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Distillation:
+    """A chain of self-distillation rounds; Q is dropped from every shape for 1-d labels.
+
+    T = rounds + 1 is the number of fits, K the number of points, Q that of outputs.
+
+    Attributes
+    ----------
+    multipliers
+        (T[, Q]) c_t = 1/λ_t of (c_t I + G), ``inf`` from collapse on.
+    multiplier_error
+        (T[, Q]) estimated relative error of c_t; 0 from collapse on.
+    labels
+        (T+1, K[, Q]) y_0 .. y_T: the fit t takes y_t and predicts y_{t+1}. Zero after collapse.
+    label_error
+        (T+1[, Q]) estimated error of y_t in norm, relative to ‖y_t‖.
+    label_ratios
+        (T+1[, Q]) r_t = ‖y_t‖/√(K ε_t), with ε_{T−1} for r_T; the fit t is non-trivial if and
+        only if r_t > 1. Zero after collapse.
+    label_ratio_error
+        (T+1[, Q]) estimated absolute error of r_t.
+    collapse_round
+        The first t with r_t <= 1, which is the number of non-trivial fits; None if not reached.
+        A tuple, one an output, for labels of shape (K, Q).
+    dual_coef
+        (T, K[, Q]) with f_t(x) = cross_gram(kernel, x, x_k) @ dual_coef[t].
+    eps
+        (T[, Q]) tolerance of each fit, in squared units of the labels.
+    joint
+        Whether one multiplier serves all outputs; its numbers then repeat along Q.
+    spectrum
+        Eigenvalues, coordinates and basis weights, or None where the route has none.
+    provenance
+        Versions, linear algebra library, method and settings.
+
+    Notes
+    -----
+    Error estimates are first-order responses to the rounding of G, times a safety factor; they
+    are estimates, not bounds.
+    """
+
+    multipliers: np.ndarray
+    multiplier_error: np.ndarray
+    labels: np.ndarray
+    label_error: np.ndarray
+    label_ratios: np.ndarray
+    label_ratio_error: np.ndarray
+    collapse_round: int | tuple[int | None, ...] | None
+    dual_coef: np.ndarray
+    eps: np.ndarray
+    joint: bool
+    spectrum: Spectrum | None
+    provenance: dict[str, Any]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds after ordinary training: T − 1."""
+        return len(self.multipliers) - 1
+
+    @property
+    def collapse_decided(self) -> bool | tuple[bool, ...]:
+        """Whether every r_t is away from 1 by more than its own error, one bool an output."""
+        decided = np.all(np.abs(self.label_ratios - 1) > self.label_ratio_error, axis=0)
+        return bool(decided) if np.ndim(decided) == 0 else tuple(bool(d) for d in decided)
+
+    @property
+    def round_residuals(self) -> np.ndarray:
+        """(T[, Q]) (1/K) ‖y_{t+1} − y_t‖², which the active constraint makes ε_t."""
+        return np.mean(np.diff(self.labels, axis=0) ** 2, axis=1)
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """(T[, Q]) (1/K) ‖y_{t+1} − y_0‖²: the training error of f_t on the original labels."""
+        return np.mean((self.labels[1:] - self.labels[:1]) ** 2, axis=1)
+
+    @property
+    def multiplier_brackets(self) -> tuple[np.ndarray, np.ndarray]:
+        """(T[, Q]) lower and upper bound of c_t: d_min/(r − 1) and d_max/(r − 1), (24) and (36).
+
+        On a singular G the bracket of round 0 is that of the problem on the range: labels Py and
+        tolerance ε − ε_floor. ``inf`` from collapse on.
+        """
+        if self.spectrum is None:
+            raise HilbertSDError("the brackets need every eigenvalue; use method='dense'")
+        positive = self.spectrum.eigenvalues[self.spectrum.eigenvalues > 0]
+        ratios = self.label_ratios[:-1].copy()
+        fitted = np.isfinite(self.multipliers)
+        power = np.mean(self.labels[0] ** 2, axis=0)
+        floor = self.spectrum.residual_floor
+        if self.joint:  # one problem: its power and floor are sums over the outputs
+            power = np.broadcast_to(power.sum(axis=-1, keepdims=True), ratios.shape[1:])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            on_range = np.sqrt(np.maximum(power - floor, 0) / (self.eps[0] - floor))
+            ratios[0] = np.where(np.asarray(floor) > 0, on_range, ratios[0])
+            gap = np.where(fitted, ratios - 1, 0.0)
+            lower, upper = (
+                np.where(fitted, d / gap, np.inf)
+                for d in ((positive[0], positive[-1]) if len(positive) else (0.0, 0.0))
+            )
+        return lower, upper
+
+    def predict(self, cross: Any, t: int = -1) -> np.ndarray:
+        """Predictions of fit t at new points: ``cross @ dual_coef[t]``.
+
+        Parameters
+        ----------
+        cross
+            (n, K) cross-Gram g(x, x_k)/K, from :func:`hilbertsd.cross_gram`.
+        t
+            The fit, 0 for ordinary training; -1 is the last one, zero if the chain collapsed.
+
+        Returns
+        -------
+        (n,) or (n, Q)
+
+        Examples
+        --------
+        >>> import numpy as np, hilbertsd as hsd
+        >>> result = hsd.self_distill(np.eye(2), np.array([3.0, 4.0]), eps=0.5, rounds=1)
+        >>> result.predict(np.eye(2), t=0)
+        array([2.4, 3.2])
+        """
+        matrix = np.asarray(cross, dtype=float)
+        size = self.dual_coef.shape[1]
+        if matrix.ndim != 2 or matrix.shape[1] != size:
+            raise HilbertSDError(
+                f"cross must have shape (n, {size}), got {matrix.shape}; make it with "
+                "hilbertsd.cross_gram(kernel, x_new, x)"
+            )
+        if not -len(self.dual_coef) <= t < len(self.dual_coef):
+            raise HilbertSDError(f"t = {t} is not one of the {len(self.dual_coef)} fits")
+        return matrix @ self.dual_coef[t]
+
+    def to_json(self) -> str:
+        """The chain as JSON text, without loss; the same chain gives the same bytes."""
+        return storage.to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> Distillation:
+        """Read a chain from :meth:`to_json`'s text.
+
+        Raises
+        ------
+        HilbertSDError
+            If the text is not JSON, or not a chain of a version this package reads.
+        """
+        return _build(*storage.from_json(text))
+
+    def to_npz(self, path: str | PathLike[str]) -> None:
+        """Write the chain to an ``.npz`` file, without loss; an existing file is replaced whole."""
+        storage.to_npz(self, path)
+
+    @classmethod
+    def from_npz(cls, path: str | PathLike[str]) -> Distillation:
+        """Read a chain from :meth:`to_npz`'s file. Nothing in it is executed or unpickled."""
+        return _build(*storage.from_npz(path))
+
+
+def _build(values: dict[str, Any], spectrum: dict[str, Any] | None) -> Distillation:
+    collapse = values["collapse_round"]
+    try:
+        result = Distillation(
+            **values
+            | {"collapse_round": tuple(collapse) if isinstance(collapse, list) else collapse},
+            spectrum=None if spectrum is None else Spectrum(**spectrum),
+        )
+    except TypeError as error:
+        raise HilbertSDError(f"this is not a complete chain: {error}") from None
+    fits = len(result.multipliers)
+    if result.labels.shape[:1] != (fits + 1,) or result.dual_coef.shape[:1] != (fits,):
+        raise HilbertSDError("this is not a chain: its arrays disagree on the number of fits")
+    return result

@@ -1,0 +1,50 @@
+"""What can go wrong, and what the caller can do about it.
+
+Every error names the value that was refused, the bound it broke and a way out. All of them
+derive from :class:`HilbertSDError`, which is a :class:`ValueError`.
+"""
+
+from __future__ import annotations
+
+
+class HilbertSDError(ValueError):
+    """Base class of every error that the package raises on purpose."""
+
+
+class InfeasibleToleranceError(HilbertSDError):
+    """The tolerance is at or below what any function of the space can reach.
+
+    Attributes
+    ----------
+    eps, floor
+        The tolerance asked for and the residual floor ε_floor = (1/K) Σ_{d_k = 0} z_k².
+    rank, threshold
+        The numerical rank of G and the eigenvalue at or below which d_k counts as zero.
+    size, output
+        The number of points, and which output of several the floor belongs to.
+    """
+
+    def __init__(
+        self, eps: float, floor: float, rank: int, threshold: float, size: int, output: int = 0
+    ) -> None:
+        super().__init__(eps, floor, rank, threshold, size, output)  # args: survives pickling
+        self.eps, self.floor, self.rank, self.threshold = eps, floor, rank, threshold
+        self.size, self.output = size, output
+
+    def __str__(self) -> str:
+        """Name the tolerance, the floor and the way out."""
+        where = f" (output {self.output})" if self.output else ""
+        return (
+            f"eps = {self.eps:.6g} cannot be reached{where}: G has numerical rank {self.rank} of "
+            f"{self.size} (eigenvalues at or below {self.threshold:.3g} count as zero), so every "
+            f"fit leaves a mean squared residual of at least {self.floor:.6g}. "
+            f"Choose eps above {self.floor:.6g}."
+        )
+
+
+class PrecisionWarning(UserWarning):
+    """The answer stands, with fewer digits than float64 usually gives."""
+
+
+class CollapseWarning(UserWarning):
+    """The labels are already within the tolerance of zero: every fit is the zero function."""

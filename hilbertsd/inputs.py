@@ -1,0 +1,166 @@
+"""Checks at the public doors: each returns the value in the form the solvers take."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from hilbertsd.errors import HilbertSDError, PrecisionWarning
+
+SMALLEST_SHARE = 1e-280
+"""Smallest eps, relative to the squared label scale, whose square root float64 still resolves."""
+
+
+def real_array(name: str, value: Any) -> np.ndarray:
+    """Return a finite float64 array, or say what is wrong with the value and where."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise HilbertSDError(f"{name} is not a rectangular array of numbers: {error}") from None
+    if array.dtype.kind == "c":
+        raise HilbertSDError(f"{name} is complex; the theory is for real {name}")
+    if array.dtype.kind not in "fiub":
+        raise HilbertSDError(
+            f"{name} must be an array of numbers, got dtype {array.dtype}; convert it with "
+            f"np.asarray({name}, dtype=float)"
+        )
+    if array.size == 0:
+        raise HilbertSDError(
+            f"{name} is empty (shape {array.shape}); at least one number is needed"
+        )
+    array = array.astype(np.float64, copy=False)
+    if not np.isfinite(array).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise HilbertSDError(
+            f"{name}[{', '.join(map(str, index))}] is {array[index]}; every entry must be finite"
+        )
+    return array
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Return an int >= 0."""
+    try:
+        whole = int(value)
+        exact = whole == value and not isinstance(value, bool)
+    except (TypeError, ValueError, OverflowError):
+        exact = False
+    if not exact or whole < 0:
+        raise HilbertSDError(f"{name} must be a whole number, 0 or more, got {value!r}")
+    return whole
+
+
+def gram_matrix(G: Any) -> Any:
+    """Return a finite, square, symmetric float matrix: NumPy, or JAX where G is a JAX array.
+
+    float32 stays float32, so that the caller knows the unit of rounding of its entries; all
+    other numbers become float64.
+    """
+    if hasattr(G, "matvec") and hasattr(G, "shape"):
+        G = _dense(G)
+    if _is_jax(G):
+        if G.dtype.kind == "c" or G.dtype.name not in ("float32", "float64"):
+            raise HilbertSDError(f"G must be float32 or float64 on JAX, got {G.dtype.name}")
+        _square(G.shape)
+        _symmetric(real_array("G", np.asarray(G)), float(np.finfo(G.dtype.name).eps))
+        matrix = G
+    else:
+        single = getattr(G, "dtype", None) == np.float32
+        matrix = real_array("G", G)
+        _square(matrix.shape)
+        matrix = _symmetric(matrix, float(np.finfo(np.float32 if single else float).eps))
+        if single:
+            matrix = matrix.astype(np.float32)
+    if matrix.dtype == np.float32:
+        warnings.warn(
+            "G is float32: eigenvalues below K·1.2e-7·d_max are lost, and the error estimates "
+            "grow by 5e8; build G in float64 for full accuracy",
+            PrecisionWarning,
+            stacklevel=4,
+        )
+    return matrix
+
+
+def labels(y: Any, size: int) -> np.ndarray:
+    """Return (K,) or (K, Q) finite float64 labels."""
+    array = real_array("y", y)
+    if array.ndim not in (1, 2) or array.shape[0] != size:
+        raise HilbertSDError(
+            f"y must have shape ({size},) or ({size}, Q) to match the {size} points of G, "
+            f"got {array.shape}"
+        )
+    return array
+
+
+def tolerances(eps: Any, *, fits: int, outputs: int, joint: bool) -> np.ndarray:
+    """Return (T, Q) positive tolerances, broadcast from a number, (Q,), (T, 1) or (T, Q)."""
+    array = real_array("eps", eps)
+    widths = (1,) if joint else (1, outputs)
+    fitting = (
+        array.ndim == 0
+        or (array.ndim == 1 and array.shape[0] in widths)
+        or (array.ndim == 2 and array.shape[0] in (1, fits) and array.shape[1] in widths)
+    )
+    if not fitting:
+        raise HilbertSDError(
+            f"eps must be a number, ({outputs},) one an output, or ({fits}, 1) or "
+            f"({fits}, {outputs}) one a fit (rounds + 1 = {fits})"
+            + (", with a joint tolerance shared by all outputs" if joint else "")
+            + f"; got shape {array.shape}"
+        )
+    if (array <= 0).any():
+        raise HilbertSDError(
+            f"eps must be positive, got {array.min():.6g}: with eps = 0 the fit interpolates and "
+            "the multiplier c is 0"
+        )
+    return np.broadcast_to(array, (fits, outputs)).copy()
+
+
+def resolvable_tolerance(scaled: np.ndarray, eps: np.ndarray) -> None:
+    """Refuse tolerances whose squares underflow beside the labels' own."""
+    if (scaled < SMALLEST_SHARE).any():
+        raise HilbertSDError(
+            f"eps = {eps[scaled < SMALLEST_SHARE][0]:.3g} is more than 280 orders of magnitude "
+            "below the squared labels, which float64 cannot resolve; choose a larger eps"
+        )
+
+
+def _square(shape: tuple[int, ...]) -> None:
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise HilbertSDError(
+            f"G must be a square matrix, got shape {shape}; make it with hilbertsd.gram(kernel, x)"
+        )
+
+
+def _symmetric(matrix: np.ndarray, unit: float) -> np.ndarray:
+    """Return the symmetrised matrix; asymmetry beyond rounding is an error."""
+    size = matrix.shape[0]
+    largest, where = 0.0, (0, 0)
+    scale = 0.0
+    for start in range(0, size, 256):  # row blocks keep the transpose in cache
+        rows = slice(start, start + 256)
+        gap = np.abs(matrix[rows] - matrix[:, rows].T)
+        scale = max(scale, float(np.abs(matrix[rows]).max()))
+        if gap.max() > largest:
+            i, j = np.unravel_index(int(gap.argmax()), gap.shape)
+            largest, where = float(gap[i, j]), (start + int(i), int(j))
+    if largest > max(size, 100) * unit * scale:
+        raise HilbertSDError(
+            f"G is not symmetric: G[{where[0]}, {where[1]}] and its mirror image differ by "
+            f"{largest:.6g}; if that is intended, pass (G + G.T) / 2"
+        )
+    return (matrix + matrix.T) / 2 if largest > 0 else matrix
+
+
+def _dense(operator: Any) -> np.ndarray:
+    """Make a linear operator a matrix, one product a column."""
+    _square(tuple(operator.shape))
+    identity = np.eye(operator.shape[0])
+    if hasattr(operator, "matmat"):
+        return np.asarray(operator.matmat(identity))
+    return np.stack([np.asarray(operator.matvec(column)) for column in identity], axis=1)
+
+
+def _is_jax(value: Any) -> bool:
+    return type(value).__module__.split(".")[0] in ("jax", "jaxlib")

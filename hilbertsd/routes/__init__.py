@@ -1,0 +1,1 @@
+"""Ways to answer the recurrence's questions about a Gram matrix."""

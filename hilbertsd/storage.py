@@ -1,0 +1,130 @@
+"""Chains on disk: JSON and npz, both without loss and neither with anything that executes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from hilbertsd.errors import HilbertSDError
+
+FORMAT = "hilbertsd-chain"
+VERSION = 1
+
+
+@contextlib.contextmanager
+def replacing(path: str | PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file that takes the place of ``path`` once the block has succeeded."""
+    target = Path(path)
+    encoding = None if "b" in mode else "utf-8"
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, mode, encoding=encoding) as file:
+            yield file
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)  # mkstemp's files are private
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def to_json(result: Any) -> str:
+    """Encode a chain; floats as their shortest exact decimal, infinities as strings."""
+    document = {"format": FORMAT, "version": VERSION} | _plain(result)
+    return json.dumps(document, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Decode the fields of a chain and of its spectrum."""
+    try:
+        document = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise HilbertSDError(f"this is not JSON: {error}") from None
+    return _fields(document)
+
+
+def to_npz(result: Any, path: str | PathLike[str]) -> None:
+    """Write the arrays of a chain, and everything else as one JSON string beside them."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def set_aside(prefix: str, value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {
+                field.name: set_aside(f"{prefix}{field.name}.", getattr(value, field.name))
+                for field in dataclasses.fields(value)
+            }
+        if isinstance(value, np.ndarray):
+            arrays[prefix[:-1]] = value
+            return {"npz": prefix[:-1]}
+        return value
+
+    rest = {"format": FORMAT, "version": VERSION} | set_aside("", result)
+    with replacing(path, "wb") as file:
+        np.savez_compressed(file, chain=np.array(json.dumps(rest, allow_nan=False)), **arrays)
+
+
+def from_npz(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Read the fields of a chain and of its spectrum."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            document = json.loads(str(archive["chain"]))
+            arrays = {name: archive[name] for name in archive.files if name != "chain"}
+    except FileNotFoundError:
+        raise HilbertSDError(f"there is no file {os.fspath(path)!r}") from None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise HilbertSDError(f"{os.fspath(path)!r} is not a chain: {error}") from None
+    return _fields(document, arrays)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray):
+        flat = [v if np.isfinite(v) else str(v) for v in value.ravel().tolist()]
+        return {"shape": list(value.shape), "data": flat}
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    return value
+
+
+def _fields(
+    document: Any, arrays: dict[str, np.ndarray] | None = None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
+        raise HilbertSDError(f"this is not a chain: its format is not {FORMAT!r}")
+    if (version := document.pop("version", None)) != VERSION:
+        raise HilbertSDError(
+            f"this chain has version {version!r}, this package reads {VERSION}; "
+            "upgrade hilbertsd, or write the chain again"
+        )
+
+    def array(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        try:
+            if value.keys() == {"npz"}:
+                return (arrays or {})[value["npz"]]
+            if value.keys() == {"shape", "data"}:
+                data = [float(v) for v in value["data"]]
+                return np.array(data, dtype=np.float64).reshape(value["shape"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise HilbertSDError(f"this is not a chain: a damaged array ({error})") from None
+        return value
+
+    spectrum = document.pop("spectrum", None)
+    if spectrum is not None and not isinstance(spectrum, dict):
+        raise HilbertSDError("this is not a chain: its spectrum is damaged")
+    decoded = None if spectrum is None else {key: array(v) for key, v in spectrum.items()}
+    return {key: array(v) for key, v in document.items()}, decoded

@@ -119,13 +119,13 @@ def self_distill(
     Examples
     --------
     >>> import numpy as np, hilbertsd as hsd
-    >>> result = hsd.self_distill(np.eye(2), np.array([3.0, 4.0]), eps=0.5, rounds=6)
+    >>> result = hsd.self_distill(np.eye(2), np.array([2.7, 3.6]), eps=0.5, rounds=6)
     >>> result.collapse_round, result.multipliers[:4]
-    (5, array([0.25      , 0.33333333, 0.5       , 1.        ]))
+    (4, array([0.28571429, 0.4       , 0.66666667, 2.        ]))
     """
     if method not in ("auto", "dense"):
         raise HilbertSDError(f"method must be 'auto' or 'dense', got {method!r}")
-    rounds = inputs.whole_number("rounds", rounds)
+    rounds = inputs.whole_number("rounds", rounds, most=inputs.MOST_ROUNDS)
     spectrum = G if isinstance(G, Decomposition) else decompose(G)
     labels = inputs.labels(y, spectrum.size)
     columns = labels.reshape(spectrum.size, -1)
@@ -162,10 +162,13 @@ def _chain(
     spectrum: Decomposition, y: np.ndarray, z: np.ndarray, eps: np.ndarray, output: int
 ) -> _Chain:
     """Run one chain on the problem scaled by powers of two to labels and spectrum near 1."""
-    label_scale = _power_of_two(np.abs(y).max(initial=0.0))
+    largest = float(np.abs(y).max(initial=0.0))
+    label_scale = _power_of_two(largest if largest > 0 else math.sqrt(eps.max()))
     spectrum_scale = _power_of_two(spectrum.eigenvalues[-1])
     d = spectrum.eigenvalues / spectrum_scale
-    scaled_eps = eps / label_scale / label_scale
+    with np.errstate(over="ignore", under="ignore"):
+        scaled_eps = eps / label_scale / label_scale
+    inputs.resolvable_tolerance(scaled_eps, eps)
     power = math.fsum(((y / label_scale) ** 2).ravel())
     allowed = spectrum.size * scaled_eps[0]
 
@@ -180,7 +183,6 @@ def _chain(
             spectrum.size,
             output,
         )
-    inputs.resolvable_tolerance(scaled_eps, eps)
     rounds = run(route, scaled_eps, label_norm_error=perturbation.SAFETY * _UNIT)
 
     fits = len(eps)
@@ -295,6 +297,7 @@ def _warn(result: Distillation) -> None:
             PrecisionWarning,
             stacklevel=3,
         )
+        return  # the huge error estimates that go with it would say the same twice
     worst = max(result.multiplier_error.max(initial=0.0), result.label_error.max(initial=0.0))
     if worst > PRECISION_LIMIT:
         warnings.warn(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hilbertsd import storage
+from hilbertsd import inputs, storage
 from hilbertsd.errors import HilbertSDError
 
 TIE_TOLERANCE = 1e-10
@@ -205,15 +205,16 @@ class Distillation:
         >>> result.predict(np.eye(2), t=0)
         array([2.4, 3.2])
         """
-        matrix = np.asarray(cross, dtype=float)
+        matrix = inputs.real_array("cross", cross)
         size = self.dual_coef.shape[1]
         if matrix.ndim != 2 or matrix.shape[1] != size:
             raise HilbertSDError(
                 f"cross must have shape (n, {size}), got {matrix.shape}; make it with "
                 "hilbertsd.cross_gram(kernel, x_new, x)"
             )
-        if not -len(self.dual_coef) <= t < len(self.dual_coef):
-            raise HilbertSDError(f"t = {t} is not one of the {len(self.dual_coef)} fits")
+        fits = len(self.dual_coef)
+        if isinstance(t, bool) or not hasattr(t, "__index__") or not -fits <= t < fits:
+            raise HilbertSDError(f"t = {t!r} is not one of the {fits} fits 0 .. {fits - 1}")
         return matrix @ self.dual_coef[t]
 
     def to_json(self) -> str:
@@ -242,16 +243,78 @@ class Distillation:
 
 
 def _build(values: dict[str, Any], spectrum: dict[str, Any] | None) -> Distillation:
-    collapse = values["collapse_round"]
+    collapse = values.get("collapse_round")
+    if isinstance(collapse, list):
+        values = values | {"collapse_round": tuple(collapse)}
     try:
-        result = Distillation(
-            **values
-            | {"collapse_round": tuple(collapse) if isinstance(collapse, list) else collapse},
-            spectrum=None if spectrum is None else Spectrum(**spectrum),
-        )
+        result = Distillation(**values, spectrum=None if spectrum is None else Spectrum(**spectrum))
     except TypeError as error:
         raise HilbertSDError(f"this is not a complete chain: {error}") from None
-    fits = len(result.multipliers)
-    if result.labels.shape[:1] != (fits + 1,) or result.dual_coef.shape[:1] != (fits,):
-        raise HilbertSDError("this is not a chain: its arrays disagree on the number of fits")
+    _check(result)
     return result
+
+
+# Axes of the arrays of a stored chain: T fits, N = T + 1, K points, M eigenvalues; the outputs,
+# where there are several, come last.
+_AXES = {
+    "multipliers": "T",
+    "multiplier_error": "T",
+    "labels": "NK",
+    "label_error": "N",
+    "label_ratios": "N",
+    "label_ratio_error": "N",
+    "dual_coef": "TK",
+    "eps": "T",
+}
+_SPECTRUM_AXES = {"residual_floor": "", "coordinates": "M", "basis_weights": "TM"}
+
+
+def _check(result: Distillation) -> None:
+    """Refuse a chain from a file whose fields have the wrong type or do not fit together."""
+
+    def wrong(field: str) -> HilbertSDError:
+        return HilbertSDError(f"this is not a chain: {field} is damaged or does not fit the rest")
+
+    def shape(owner: Any, field: str) -> tuple[int, ...]:
+        array = getattr(owner, field)
+        if not isinstance(array, np.ndarray) or array.dtype != np.float64:
+            raise wrong(field)
+        return array.shape
+
+    labels = shape(result, "labels")
+    if len(labels) not in (2, 3) or labels[0] < 2 or 0 in labels:
+        raise wrong("labels")
+    outputs = labels[2:]
+    sizes = {"T": labels[0] - 1, "N": labels[0], "K": labels[1]}
+    for field, axes in _AXES.items():
+        if shape(result, field) != (*(sizes[a] for a in axes), *outputs):
+            raise wrong(field)
+    collapse = result.collapse_round
+    if isinstance(collapse, tuple) != bool(outputs) or (outputs and len(collapse) != outputs[0]):
+        raise wrong("collapse_round")
+    for round_ in collapse if isinstance(collapse, tuple) else (collapse,):
+        if round_ is not None and (type(round_) is not int or not 0 <= round_ <= sizes["T"]):
+            raise wrong("collapse_round")
+    if not isinstance(result.joint, bool):
+        raise wrong("joint")
+    if not isinstance(result.provenance, dict):
+        raise wrong("provenance")
+    spectrum = result.spectrum
+    if spectrum is None:
+        return
+    if not isinstance(spectrum.kind, str) or spectrum.kind not in ("exact", "ritz"):
+        raise wrong("spectrum.kind")
+    if type(spectrum.rank) is not int or not isinstance(spectrum.threshold, float):
+        raise wrong("spectrum.rank or spectrum.threshold")
+    eigenvalues = shape(spectrum, "eigenvalues")
+    if len(eigenvalues) != 1:
+        raise wrong("spectrum.eigenvalues")
+    sizes["M"] = eigenvalues[0]
+    for field, axes in _SPECTRUM_AXES.items():
+        if shape(spectrum, field) != (*(sizes[a] for a in axes), *outputs):
+            raise wrong(f"spectrum.{field}")
+    if spectrum.eigenvectors is not None and shape(spectrum, "eigenvectors") != (
+        sizes["K"],
+        sizes["M"],
+    ):
+        raise wrong("spectrum.eigenvectors")

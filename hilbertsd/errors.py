@@ -34,11 +34,12 @@ class InfeasibleToleranceError(HilbertSDError):
     def __str__(self) -> str:
         """Name the tolerance, the floor and the way out."""
         where = f" (output {self.output})" if self.output else ""
+        digits = 6 if f"{self.eps:.6g}" != f"{self.floor:.6g}" else 17
         return (
-            f"eps = {self.eps:.6g} cannot be reached{where}: G has numerical rank {self.rank} of "
+            f"eps = {self.eps:.{digits}g} cannot be reached{where}: G has numerical rank {self.rank} of "
             f"{self.size} (eigenvalues at or below {self.threshold:.3g} count as zero), so every "
-            f"fit leaves a mean squared residual of at least {self.floor:.6g}. "
-            f"Choose eps above {self.floor:.6g}."
+            f"fit leaves a mean squared residual of at least {self.floor:.{digits}g}. "
+            f"Choose eps above {self.floor:.{digits}g}."
         )
 
 

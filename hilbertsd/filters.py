@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
 
 Eigenvalues = np.ndarray
@@ -29,9 +30,7 @@ def ridge(eigenvalues: Eigenvalues, c: float) -> Response:
     array([0.  , 0.5 , 0.75])
     """
     d = np.asarray(eigenvalues, dtype=float)
-    if not c > 0:
-        raise HilbertSDError(f"the multiplier c must be positive, got {c!r}")
-    return d / (c + d)
+    return d / (_positive("the multiplier c", c) + d)
 
 
 def chain(eigenvalues: Eigenvalues, multipliers: Sequence[float]) -> Response:
@@ -58,7 +57,7 @@ def fixed_multiplier(eigenvalues: Eigenvalues, c: float, rounds: int) -> Respons
     >>> fixed_multiplier(np.array([1.0]), c=1.0, rounds=2)
     array([0.125])
     """
-    return ridge(eigenvalues, c) ** (_count("rounds", rounds) + 1)
+    return ridge(eigenvalues, c) ** (inputs.whole_number("rounds", rounds) + 1)
 
 
 def ground_truth_mixing(
@@ -83,7 +82,7 @@ def ground_truth_mixing(
     weight = _share("ground_truth_weight", ground_truth_weight)
     h = ridge(eigenvalues, c)
     response = h
-    for _ in range(_count("rounds", rounds)):
+    for _ in range(inputs.whole_number("rounds", rounds)):
         response = h * (weight + (1 - weight) * response)
     return response
 
@@ -101,7 +100,7 @@ def ground_truth_mixing_limit(
     array([0.33333333])
     """
     weight = _share("ground_truth_weight", ground_truth_weight)
-    return ridge(eigenvalues, c / weight if weight > 0 else np.inf)
+    return ridge(eigenvalues, _positive("the multiplier c", c) / weight if weight > 0 else np.inf)
 
 
 def imitation(
@@ -128,9 +127,7 @@ def imitation(
     """
     h = ridge(eigenvalues, c)
     response = h
-    for weight in np.atleast_1d(np.asarray(imitation_weights, dtype=float)):
-        if not np.isfinite(weight):
-            raise HilbertSDError(f"imitation weights must be finite, got {weight}")
+    for weight in _weights("imitation_weights", imitation_weights):
         response = h * (1 - weight + weight * response)
     return response
 
@@ -148,7 +145,7 @@ def imitation_to_power_weights(imitation_weights: Sequence[float]) -> np.ndarray
     """
     tail = 1.0
     weights = []
-    for weight in np.asarray(imitation_weights, dtype=float)[::-1]:
+    for weight in _weights("imitation_weights", imitation_weights)[::-1]:
         weights.append(tail * (1 - weight))
         tail *= weight
     return np.array([*weights, tail])
@@ -170,9 +167,9 @@ def power_weights_to_imitation(power_weights: Sequence[float]) -> np.ndarray:
     >>> power_weights_to_imitation([-1.0, 1.0, 1.0])
     array([0.5, 2. ])
     """
-    w = np.asarray(power_weights, dtype=float)
-    if w.ndim != 1 or len(w) < 2 or not np.isfinite(w).all():
-        raise HilbertSDError("power_weights must be a finite vector of at least two weights")
+    w = _weights("power_weights", power_weights)
+    if len(w) < 2:
+        raise HilbertSDError(f"power_weights must be at least two weights, got {len(w)}")
     rounding = 8 * len(w) * float(np.finfo(float).eps) * float(np.abs(w).sum())
     if abs(w.sum() - 1) > rounding:
         raise HilbertSDError(f"power_weights must sum to 1, they sum to {w.sum():.6g}")
@@ -203,8 +200,8 @@ def gradient_flow(eigenvalues: Eigenvalues, time: float) -> Response:
     >>> gradient_flow(np.array([0.0, 1.0]), time=np.log(2.0))
     array([0. , 0.5])
     """
-    if not time >= 0:
-        raise HilbertSDError(f"time must be non-negative, got {time!r}")
+    if not 0 <= _number("time", time) < np.inf:
+        raise HilbertSDError(f"time must be finite and non-negative, got {time!r}")
     return -np.expm1(-np.asarray(eigenvalues, dtype=float) * time)
 
 
@@ -223,6 +220,7 @@ def gradient_descent(eigenvalues: Eigenvalues, step_size: float, steps: int) -> 
     """
     d = np.asarray(eigenvalues, dtype=float)
     largest = float(d.max(initial=0.0))
+    step_size = _number("step_size", step_size)
     if not 0 < step_size * largest < 2 and not (largest == 0 and step_size > 0):
         bound = 2 / largest if largest else np.inf
         raise HilbertSDError(
@@ -230,18 +228,34 @@ def gradient_descent(eigenvalues: Eigenvalues, step_size: float, steps: int) -> 
         )
     shrink = step_size * d
     small = shrink < 0.5
-    count = _count("steps", steps)
+    count = inputs.whole_number("steps", steps)
     direct = 1 - (1 - shrink) ** count
     return np.where(small, -np.expm1(count * np.log1p(-np.where(small, shrink, 0.0))), direct)
 
 
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 0:
-        raise HilbertSDError(f"{name} must be a whole number, 0 or more, got {value!r}")
-    return int(value)
+def _number(name: str, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise HilbertSDError(f"{name} must be a number, got {value!r}") from None
+
+
+def _positive(name: str, value: float) -> float:
+    number = _number(name, value)
+    if not number > 0:
+        raise HilbertSDError(f"{name} must be positive, got {value!r}")
+    return number
 
 
 def _share(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
+    number = _number(name, value)
+    if not 0 <= number <= 1:
         raise HilbertSDError(f"{name} must lie in [0, 1], got {value!r}")
-    return float(value)
+    return number
+
+
+def _weights(name: str, values: float | Sequence[float]) -> np.ndarray:
+    weights = np.atleast_1d(inputs.real_array(name, values))
+    if weights.ndim != 1:
+        raise HilbertSDError(f"{name} must be a vector, got shape {weights.shape}")
+    return weights

@@ -9,15 +9,23 @@ import numpy as np
 
 from hilbertsd.errors import HilbertSDError, PrecisionWarning
 
-SMALLEST_SHARE = 1e-280
-"""Smallest eps, relative to the squared label scale, whose square root float64 still resolves."""
+SMALLEST_SHARE = 1e-160
+"""Smallest eps relative to the squared label scale (the largest is its inverse): the secular
+equation takes cubes of √eps, which must not underflow."""
+
+LARGEST_SCALE = 1e140
+"""G and y may be as large as this and as small as its inverse: squares and quotients of the two
+stay within float64."""
+
+MOST_ROUNDS = 1_000_000
+"""A chain keeps the labels of every round; more rounds than this are a mistake."""
 
 
 def real_array(name: str, value: Any) -> np.ndarray:
     """Return a finite float64 array, or say what is wrong with the value and where."""
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise HilbertSDError(f"{name} is not a rectangular array of numbers: {error}") from None
     if array.dtype.kind == "c":
         raise HilbertSDError(f"{name} is complex; the theory is for real {name}")
@@ -30,7 +38,8 @@ def real_array(name: str, value: Any) -> np.ndarray:
         raise HilbertSDError(
             f"{name} is empty (shape {array.shape}); at least one number is needed"
         )
-    array = array.astype(np.float64, copy=False)
+    with np.errstate(over="ignore"):  # of a longer float: found as an infinite entry below
+        array = array.astype(np.float64, copy=False)
     if not np.isfinite(array).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise HilbertSDError(
@@ -39,15 +48,17 @@ def real_array(name: str, value: Any) -> np.ndarray:
     return array
 
 
-def whole_number(name: str, value: Any) -> int:
-    """Return an int >= 0."""
+def whole_number(name: str, value: Any, most: int | None = None) -> int:
+    """Return an int >= 0, and at most ``most``."""
     try:
         whole = int(value)
-        exact = whole == value and not isinstance(value, bool)
+        exact = bool(whole == value) and not isinstance(value, bool | np.bool_)
     except (TypeError, ValueError, OverflowError):
         exact = False
     if not exact or whole < 0:
         raise HilbertSDError(f"{name} must be a whole number, 0 or more, got {value!r}")
+    if most is not None and whole > most:
+        raise HilbertSDError(f"{name} must be at most {most}, got {value!r}")
     return whole
 
 
@@ -63,11 +74,14 @@ def gram_matrix(G: Any) -> Any:
         if G.dtype.kind == "c" or G.dtype.name not in ("float32", "float64"):
             raise HilbertSDError(f"G must be float32 or float64 on JAX, got {G.dtype.name}")
         _square(G.shape)
-        _symmetric(real_array("G", np.asarray(G)), float(np.finfo(G.dtype.name).eps))
+        entries = _within_scale("G", real_array("G", np.asarray(G)))
+        _symmetric(entries, float(np.finfo(G.dtype.name).eps))
         matrix = G
     else:
         single = getattr(G, "dtype", None) == np.float32
-        matrix = real_array("G", G)
+        if getattr(G, "dtype", None) == np.float16:
+            raise HilbertSDError("G is float16, which carries three digits; build it in float64")
+        matrix = _within_scale("G", real_array("G", G))
         _square(matrix.shape)
         matrix = _symmetric(matrix, float(np.finfo(np.float32 if single else float).eps))
         if single:
@@ -90,7 +104,7 @@ def labels(y: Any, size: int) -> np.ndarray:
             f"y must have shape ({size},) or ({size}, Q) to match the {size} points of G, "
             f"got {array.shape}"
         )
-    return array
+    return _within_scale("y", array)
 
 
 def tolerances(eps: Any, *, fits: int, outputs: int, joint: bool) -> np.ndarray:
@@ -118,12 +132,27 @@ def tolerances(eps: Any, *, fits: int, outputs: int, joint: bool) -> np.ndarray:
 
 
 def resolvable_tolerance(scaled: np.ndarray, eps: np.ndarray) -> None:
-    """Refuse tolerances whose squares underflow beside the labels' own."""
-    if (scaled < SMALLEST_SHARE).any():
+    """Refuse tolerances that underflow or overflow beside the squared labels."""
+    for outside, side, way_out in (
+        (scaled < SMALLEST_SHARE, "below", "larger"),
+        (scaled > 1 / SMALLEST_SHARE, "above", "smaller"),
+    ):
+        if outside.any():
+            raise HilbertSDError(
+                f"eps = {eps[outside][0]:.3g} is more than 160 orders of magnitude {side} the "
+                f"squared labels, which float64 cannot resolve; choose a {way_out} eps"
+            )
+
+
+def _within_scale(name: str, array: np.ndarray) -> np.ndarray:
+    largest = max(float(array.max()), -float(array.min()))
+    if largest > LARGEST_SCALE or 0 < largest < 1 / LARGEST_SCALE:
         raise HilbertSDError(
-            f"eps = {eps[scaled < SMALLEST_SHARE][0]:.3g} is more than 280 orders of magnitude "
-            "below the squared labels, which float64 cannot resolve; choose a larger eps"
+            f"the largest entry of {name} is {largest:.3g}; it must lie between "
+            f"{1 / LARGEST_SCALE:.0e} and {LARGEST_SCALE:.0e}, or squares leave the range of "
+            f"float64: choose other units for {name}"
         )
+    return array
 
 
 def _square(shape: tuple[int, ...]) -> None:
@@ -136,15 +165,16 @@ def _square(shape: tuple[int, ...]) -> None:
 def _symmetric(matrix: np.ndarray, unit: float) -> np.ndarray:
     """Return the symmetrised matrix; asymmetry beyond rounding is an error."""
     size = matrix.shape[0]
-    largest, where = 0.0, (0, 0)
-    scale = 0.0
-    for start in range(0, size, 256):  # row blocks keep the transpose in cache
-        rows = slice(start, start + 256)
-        gap = np.abs(matrix[rows] - matrix[:, rows].T)
-        scale = max(scale, float(np.abs(matrix[rows]).max()))
-        if gap.max() > largest:
-            i, j = np.unravel_index(int(gap.argmax()), gap.shape)
-            largest, where = float(gap[i, j]), (start + int(i), int(j))
+    largest, scale, where = 0.0, 0.0, (0, 0)
+    for start in range(0, size, 256):  # blocks of the upper triangle, which fit the cache
+        upper = matrix[start : start + 256, start:]
+        gap = upper - matrix[start:, start : start + 256].T
+        scale = max(scale, float(upper.max()), -float(upper.min()))
+        gap = np.abs(gap, out=gap)
+        at = int(gap.argmax())
+        if gap.flat[at] > largest:
+            i, j = np.unravel_index(at, gap.shape)
+            largest, where = float(gap[i, j]), (start + int(i), start + int(j))
     if largest > max(size, 100) * unit * scale:
         raise HilbertSDError(
             f"G is not symmetric: G[{where[0]}, {where[1]}] and its mirror image differ by "
@@ -158,8 +188,12 @@ def _dense(operator: Any) -> np.ndarray:
     _square(tuple(operator.shape))
     identity = np.eye(operator.shape[0])
     if hasattr(operator, "matmat"):
-        return np.asarray(operator.matmat(identity))
-    return np.stack([np.asarray(operator.matvec(column)) for column in identity], axis=1)
+        matrix = np.asarray(operator.matmat(identity))
+    else:
+        matrix = np.stack([np.asarray(operator.matvec(column)) for column in identity], axis=1)
+    # its entries are no more accurate than the operator's own type
+    single = getattr(operator, "dtype", None) == np.float32
+    return matrix.astype(np.float32) if single else matrix
 
 
 def _is_jax(value: Any) -> bool:

@@ -6,6 +6,9 @@ power mean of order −2 of the numbers 1 + u d_k. A tangent of a concave functi
 so a Newton step from anywhere lands at or left of the root, and from there the iteration climbs
 monotonically: no bracket is needed. One step from u = 0 gives a lower bound for the root that
 guards the first step of a warm start.
+
+That is so in exact arithmetic. A step back from far to the right of the root cancels, and may
+end to the right of it again; only a step back after a step forward is rounding at the root.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ import numpy as np
 from hilbertsd.errors import HilbertSDError
 
 MAX_ITERATIONS = 100
+AGREEMENT = 1e-6
+"""A target above r(0) by at most this share is rounding, by more a mistake of the caller."""
+
 _ROUNDING = 2 * float(np.finfo(float).eps)
 
 
@@ -47,12 +53,14 @@ def solve(residual: Callable[[float], Residual], target: float, warm_start: floa
     target
         δ = √(K(ε − ε_floor)) > 0, below r(0).
     warm_start
-        A guess, for instance the root of the round before; any value >= 0 is safe.
+        A guess, for instance the root of the round before; any value >= 0 at which the residual
+        does not underflow is safe.
 
     Raises
     ------
     HilbertSDError
-        If rounding keeps the iteration from settling in ``MAX_ITERATIONS`` steps.
+        If the target is above r(0), or if rounding keeps the iteration from settling in
+        ``MAX_ITERATIONS`` steps.
 
     Notes
     -----
@@ -66,17 +74,26 @@ def solve(residual: Callable[[float], Residual], target: float, warm_start: floa
     0.3333333333333333
     """
 
-    def newton_step(at: float) -> float:
-        norm, decay = residual(at)
-        return (norm - target) / (target * decay)
+    def newton_step(at: Residual) -> float:
+        return (at.norm - target) / (target * at.decay)
 
-    lower = newton_step(0.0)
+    start = residual(0.0)
+    lower = newton_step(start)
+    if not lower > 0:
+        if not start.norm >= target * (1 - AGREEMENT):
+            raise HilbertSDError(
+                f"the target residual {target:.6g} must be below that of the zero function, "
+                f"{start.norm:.6g}; choose a smaller eps"
+            )
+        return Root(_ROUNDING / start.decay, 0)  # r(0) and the target agree within rounding
     u = max(lower, warm_start)
+    climbing = False
     for iteration in range(1, MAX_ITERATIONS + 1):
-        new = max(u + newton_step(u), lower)
-        # From the second iterate on the exact iteration only climbs: a step back is rounding.
-        if abs(new - u) <= _ROUNDING * new or (iteration > 1 and new < u):
+        step = newton_step(residual(u))
+        new = max(u + step, lower)
+        if abs(new - u) <= _ROUNDING * new or (climbing and step < 0):
             return Root(new, iteration)
+        climbing = climbing or step > 0
         u = new
     raise HilbertSDError(
         f"the multiplier did not settle in {MAX_ITERATIONS} Newton steps (last 1/c = {u:.6g}, "

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -50,7 +49,7 @@ def from_json(text: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Decode the fields of a chain and of its spectrum."""
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise HilbertSDError(f"this is not JSON: {error}") from None
     return _fields(document)
 
@@ -72,19 +71,23 @@ def to_npz(result: Any, path: str | PathLike[str]) -> None:
 
     rest = {"format": FORMAT, "version": VERSION} | set_aside("", result)
     with replacing(path, "wb") as file:
-        np.savez_compressed(file, chain=np.array(json.dumps(rest, allow_nan=False)), **arrays)
+        chain = np.array(json.dumps(rest, allow_nan=False))
+        np.savez_compressed(file, allow_pickle=False, chain=chain, **arrays)
 
 
 def from_npz(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Read the fields of a chain and of its spectrum."""
+    name = repr(str(path))
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # opened here: np.load leaves its own file open where the archive is damaged
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             document = json.loads(str(archive["chain"]))
             arrays = {name: archive[name] for name in archive.files if name != "chain"}
     except FileNotFoundError:
-        raise HilbertSDError(f"there is no file {os.fspath(path)!r}") from None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise HilbertSDError(f"{os.fspath(path)!r} is not a chain: {error}") from None
+        raise HilbertSDError(f"there is no file {name}") from None
+    except Exception as error:  # zip, zlib and header parsers each raise their own
+        what = str(error) or type(error).__name__
+        raise HilbertSDError(f"{name} is not a chain: {what}") from None
     return _fields(document, arrays)
 
 
@@ -104,7 +107,8 @@ def _fields(
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
         raise HilbertSDError(f"this is not a chain: its format is not {FORMAT!r}")
-    if (version := document.pop("version", None)) != VERSION:
+    version = document.pop("version", None)
+    if type(version) is not int or version != VERSION:
         raise HilbertSDError(
             f"this chain has version {version!r}, this package reads {VERSION}; "
             "upgrade hilbertsd, or write the chain again"
@@ -119,7 +123,7 @@ def _fields(
             if value.keys() == {"shape", "data"}:
                 data = [float(v) for v in value["data"]]
                 return np.array(data, dtype=np.float64).reshape(value["shape"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise HilbertSDError(f"this is not a chain: a damaged array ({error})") from None
         return value
 

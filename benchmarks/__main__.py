@@ -1,0 +1,81 @@
+"""``python -m benchmarks``: run every comparison, print ratios with their spread, write JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import scipy
+import sklearn
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.dense import chain_over_kernel_ridge, rounds_over_eigh
+from benchmarks.measure import Comparison
+from benchmarks.startup import import_time
+from hilbertsd.storage import replacing
+
+COMPARISONS = (rounds_over_eigh, chain_over_kernel_ridge, import_time)
+
+
+def main(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small sizes; no claim is judged.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(help="Write the measurements as JSON.")] = None,
+) -> None:
+    """Measure the claims of speed, each against its peer in one process."""
+    console = Console()
+    results: list[Comparison] = []
+    for compare in COMPARISONS:
+        with console.status(compare.__doc__ or compare.__name__):
+            results.append(compare(quick))
+    console.print(_table(results, quick))
+    if output is not None:
+        with replacing(output) as file:
+            json.dump(_document(results, quick), file, indent=1)
+            file.write("\n")
+        console.print(f"written: {output}")
+    if not all(result.met for result in results):
+        raise typer.Exit(1)
+
+
+def _table(results: list[Comparison], quick: bool) -> Table:
+    table = Table(title="Ratios, median [min, max] over pairs", title_justify="left")
+    for heading in ("comparison", "claim", "ratio", "seconds ours / theirs", "verdict"):
+        table.add_column(heading, overflow="fold")
+    for result in results:
+        ours, theirs = np.median(result.our_seconds), np.median(result.their_seconds)
+        table.add_row(
+            result.name,
+            result.claim,
+            f"{result.median:.3g} [{min(result.ratios):.3g}, {max(result.ratios):.3g}]",
+            f"{ours:.3g} / {theirs:.3g}",
+            "not judged" if quick else ("met" if result.met else "MISSED"),
+        )
+    return table
+
+
+def _document(results: list[Comparison], quick: bool) -> dict:
+    return {
+        "quick": quick,
+        "machine": {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+        "versions": {m.__name__: m.__version__ for m in (np, scipy, sklearn)},
+        "comparisons": [
+            dataclasses.asdict(r) | {"median": r.median, "ratios": r.ratios} for r in results
+        ],
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,397 @@
+"""The command line: from a table of numbers to a chain, its figure and its report.
+
+Only typer is imported at the top; everything heavy loads once a command runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import errno
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hilbertsd.errors import (
+    CollapseWarning,
+    HilbertSDError,
+    InfeasibleToleranceError,
+    PrecisionWarning,
+)
+from hilbertsd.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hilbertsd.distillation import Distillation
+    from hilbertsd.kernels import Kernel
+    from hilbertsd.problem import Problem
+
+DONE, BAD_INPUT, INFEASIBLE, BAD_FILE, INTERRUPTED = 0, 2, 3, 4, 130
+EXIT_CODES = (
+    "Exit codes: 0 done, also if the chain collapses; 2 bad input or usage; 3 the tolerance "
+    "cannot be reached; 4 a file cannot be read or written; 130 interrupted."
+)
+DEFAULT_OUTPUT = Path("hilbertsd-out")
+EXAMPLE_EPS = "0.045"
+QUIET_POINTS = 1500
+"""Up to so many points a chain takes about a second, and no progress is shown."""
+
+# typer carries a click of its own in some versions; this is UsageError in either.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, epilog=EXIT_CODES
+)
+
+
+class Dataset(enum.StrEnum):
+    """Data that come with the package."""
+
+    example = "example"
+    digits = "digits"
+    diabetes = "diabetes"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    hilbertsd 0.1.0
+    0
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # The report has Greek letters; an output that cannot show them gets escapes instead.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        command = typer.main.get_command(app)
+        code = command.main(args=arguments, prog_name="hilbertsd", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+    except InfeasibleToleranceError as error:
+        return _fail(INFEASIBLE, f"{error}")
+    except HilbertSDError as error:
+        return _fail(BAD_INPUT, f"{error}")
+    except _UsageError as error:
+        hint = "see 'hilbertsd --help' and 'hilbertsd distill --help'"
+        return _fail(BAD_INPUT, f"{error.format_message().rstrip('.')}; {hint}")
+    except MemoryError as error:
+        return _fail(BAD_INPUT, f"not enough memory: {error}")
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(BAD_FILE, f"{where}{error.strerror or error}")
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail(INTERRUPTED, "interrupted; nothing half done was left behind")
+
+
+def _fail(code: int, message: str) -> int:
+    _say(f"error: {message}")
+    return code
+
+
+def _say(message: str) -> None:
+    print("hilbertsd:", " ".join(message.split()), file=sys.stderr)
+
+
+@app.callback(invoke_without_command=True)
+def hilbertsd(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Compute the theory of self-distillation in Hilbert space."""
+    if version:
+        print(f"hilbertsd {__version__}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command(epilog=EXIT_CODES)
+def distill(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE.csv",
+            help="Table of numbers separated by commas, semicolons or tabs, in UTF-8.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        Dataset | None,
+        typer.Option(
+            metavar="NAME",
+            help="Instead of a file: example (the default), digits or diabetes.",
+        ),
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Such as 'matern(1.5, 0.3)' or '2*gaussian(0.5) + laplace(1)'. Default: "
+            "cubic_spline for the example, otherwise gaussian with the median distance between "
+            "the points as length scale.",
+        ),
+    ] = None,
+    operator: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Derive the kernel from R(f) = sum of w * integral of (P f)^2: P as a polynomial "
+            "in D, such as 'D^2', or with its weight, '0.5: D'. Repeatable.",
+        ),
+    ] = None,
+    boundary: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="With --operator: such as \"f(0)=0, f(1)=0, f''(0)=0\"."),
+    ] = None,
+    interval: Annotated[
+        str | None, typer.Option(metavar="A,B", help="With --operator. Default: 0,1.")
+    ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Tolerance of the mean squared residual: '0.045' in squared units of the labels; "
+            "'5%' of the mean squared label; 'auto', which is the part that no fit reaches plus "
+            "10% of the rest. Default: 0.045 for the example, otherwise auto.",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Rounds after ordinary training.")
+    ] = 10,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of labels, by name or index (first 0, last -1). Repeatable. "
+            "Default: the last one.",
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column to leave out, by name or index. Repeatable."),
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header", help="Whether line 1 holds names. Default: found out."
+        ),
+    ] = None,
+    standardize: Annotated[
+        bool | None,
+        typer.Option(
+            "--standardize/--no-standardize",
+            help="Bring features to mean 0 and deviation 1. Default: on for files, unless the "
+            "kernel lives on an interval.",
+        ),
+    ] = None,
+    center: Annotated[
+        bool | None,
+        typer.Option("--center/--no-center", help="Subtract the labels' mean. Default: on, files."),
+    ] = None,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="One tolerance and multiplier for all outputs.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the results. Default: hilbertsd-out."),
+    ] = None,
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the chain as JSON; write files only with --output."),
+    ] = False,
+) -> None:
+    """Run a chain; write its table, figure and numbers.
+
+    Without arguments: the illustrative example of Mobahi, Farajtabar & Bartlett (2020). Writes
+    chain.json, chain.npz, figure.pdf, figure.png and table.txt; with one feature and one label
+    also fits.pdf and fits.png.
+    """
+    _refuse(file is not None and dataset is not None, "give a file or --dataset, not both")
+    for name, value in {
+        "--target": target,
+        "--drop": drop,
+        "--header/--no-header": header,
+        "--standardize/--no-standardize": standardize,
+        "--center/--no-center": center,
+    }.items():
+        unused = file is None and value not in (None, [])
+        _refuse(unused, f"{name} is for a file; the datasets are ready as they are")
+    folder = output if output is not None or json else DEFAULT_OUTPUT
+    if folder is not None:
+        _require_folder(folder)
+
+    from hilbertsd import problem as asked
+    from hilbertsd.distill import decompose, self_distill
+    from hilbertsd.operators.gram import gram
+
+    example = file is None and dataset in (None, Dataset.example)
+    tolerance = asked.Tolerance.parse(eps or (EXAMPLE_EPS if example else "auto"))
+    if example and not operator:
+        kernel = kernel or "cubic_spline"
+    g = asked.kernel_from_text(kernel, operator or [], boundary, interval)
+    if file is None:
+        problem = asked.from_dataset((dataset or Dataset.example).value)
+    else:
+        from hilbertsd.tables import read_table
+
+        on_interval = asked.lives_on_interval(g)
+        _refuse(
+            on_interval and standardize is True,
+            f"standardized features leave the interval of {g!r}; take --standardize away",
+        )
+        table = read_table(file, targets=target or [], drop=drop or [], header=header)
+        problem = asked.from_table(
+            *(table, file.name),
+            standardize=not on_interval and standardize is not False,
+            center=center is not False,
+        )
+    choice = ""
+    if g is None:
+        g, choice = asked.median_gaussian(problem.x)
+    asked.require_domain(g, problem)
+    _require_memory(problem, rounds)
+
+    with _warnings_announced(), _progress(len(problem.x) > QUIET_POINTS) as phase:
+        phase("Gram matrix")
+        G = gram(g, problem.x)
+        phase("eigendecomposition")
+        decomposition = decompose(G)
+        del G
+        phase("rounds")
+        values = tolerance.values(problem.y, decomposition, joint=joint)
+        result = self_distill(decomposition, problem.y, values, rounds, joint=joint)
+        record = problem.record | {"kernel": repr(g), "eps": str(tolerance)}
+        result = dataclasses.replace(result, provenance=result.provenance | {"problem": record})
+        heading = problem.note | {"kernel": f"{g!r}, {choice}" if choice else repr(g)}
+        if tolerance.kind != "absolute":
+            heading["ε"] = str(tolerance)
+        names = []
+        if folder is not None:
+            phase("writing")
+            names = _write(folder, result, heading, problem, g)
+    if json:
+        sys.stdout.write(result.to_json())
+        return
+    from hilbertsd import report
+
+    report.write(result, heading, file=sys.stdout)
+    print(f"Written to {folder}: {', '.join(names)}")
+
+
+def _refuse(refused: bool, message: str) -> None:
+    if refused:
+        raise HilbertSDError(message)
+
+
+def _require_folder(folder: Path) -> None:
+    """Fail before the work, not after it, where the results could not be written."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is not a folder", str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "cannot be written to", str(existing))
+
+
+def _require_memory(problem: Problem, rounds: int) -> None:
+    """Refuse what the machine cannot hold; the operating system would end the process instead."""
+    size = len(problem.x)
+    need = 8 * (4 * size**2 + 4 * (rounds + 2) * problem.y.size)
+    try:
+        have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return
+    if need > have:
+        raise HilbertSDError(
+            f"{size} points and {rounds} rounds need about {need / 1e9:.3g} GB of memory, this "
+            f"machine has {have / 1e9:.3g} GB; take fewer rows or rounds"
+        )
+
+
+def _write(
+    folder: Path, result: Distillation, heading: dict[str, str], problem: Problem, kernel: Kernel
+) -> list[str]:
+    """Write everything about a chain into a folder and return the names of the files."""
+    from hilbertsd import plots, report
+    from hilbertsd.storage import replacing
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "chain.json") as file:
+        file.write(result.to_json())
+    result.to_npz(folder / "chain.npz")
+    with replacing(folder / "table.txt") as file:
+        file.write(report.text(result, heading))
+    title = f"{heading['data']}, {kernel!r}"
+    figures = plots.save(plots.chain(result, title=title), folder / "figure")
+    if problem.x.shape[1] == 1 and problem.y.ndim == 1:
+        figures += plots.save(_fits(result, problem, kernel), folder / "fits")
+    return ["chain.json", "chain.npz", "table.txt", *(path.name for path in figures)]
+
+
+def _fits(result: Distillation, problem: Problem, kernel: Kernel) -> Figure:
+    """Draw the fits on one feature, in the feature's and the labels' own units."""
+    import numpy as np
+
+    from hilbertsd import datasets, plots
+    from hilbertsd.operators.gram import cross_gram
+
+    x = problem.x[:, 0]
+    grid = np.linspace(x.min(), x.max(), 401)
+    fits = int(np.isfinite(result.multipliers).sum())
+    cross = cross_gram(kernel, grid, x)
+    curves = np.reshape([result.predict(cross, t) for t in range(fits)], (fits, len(grid)))
+    example = problem.record.get("dataset") == Dataset.example.value
+    mean, scale = problem.feature_mean[0], problem.feature_scale[0]
+    return plots.fits(
+        *(x * scale + mean, problem.y + problem.label_mean),
+        *(grid * scale + mean, curves + problem.label_mean),
+        truth=datasets.example_truth(grid) if example else None,
+        labels=problem.names,
+    )
+
+
+@contextlib.contextmanager
+def _warnings_announced() -> Iterator[None]:
+    """Show the package's warnings as lines on standard error once the block is done."""
+    with warnings.catch_warnings(record=True) as caught:
+        for category in (CollapseWarning, PrecisionWarning):
+            warnings.simplefilter("always", category)
+        yield
+    for warning in caught:
+        _say(f"warning: {warning.message}")
+
+
+@contextlib.contextmanager
+def _progress(show: bool) -> Iterator[Callable[[str], None]]:
+    """Show phases as they come on standard error; nothing where it is no terminal."""
+    if not (show and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+
+        def phase(name: str) -> None:
+            for task in progress.task_ids:
+                progress.update(task, total=1, completed=1)
+            progress.add_task(name, total=None)
+
+        yield phase
+        for task in progress.task_ids:
+            progress.update(task, total=1, completed=1)

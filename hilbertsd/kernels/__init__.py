@@ -1,0 +1,43 @@
+"""What the Hilbert space is: kernels in closed form, and Green's functions derived on request."""
+
+from hilbertsd.kernels.differential import BoundaryCondition, parse_boundary, parse_operator
+from hilbertsd.kernels.greens import GreensFunction, NullSpaceError, greens
+from hilbertsd.kernels.inner_product import arc_cosine, polynomial
+from hilbertsd.kernels.kernel import Kernel
+from hilbertsd.kernels.parse import parse_kernel
+from hilbertsd.kernels.splines import (
+    brownian_bridge,
+    brownian_motion,
+    cantilever_beam,
+    clamped_beam,
+    cubic_spline,
+    integrated_brownian_motion,
+    periodic_spline,
+)
+from hilbertsd.kernels.stationary import gaussian, laplace, matern, rational_quadratic
+from hilbertsd.kernels.tensor import tensor
+
+__all__ = [
+    "BoundaryCondition",
+    "GreensFunction",
+    "Kernel",
+    "NullSpaceError",
+    "arc_cosine",
+    "brownian_bridge",
+    "brownian_motion",
+    "cantilever_beam",
+    "clamped_beam",
+    "cubic_spline",
+    "gaussian",
+    "greens",
+    "integrated_brownian_motion",
+    "laplace",
+    "matern",
+    "parse_boundary",
+    "parse_kernel",
+    "parse_operator",
+    "periodic_spline",
+    "polynomial",
+    "rational_quadratic",
+    "tensor",
+]

@@ -1,0 +1,125 @@
+"""Named formulas as kernels: on the line, of the distance, of the inner product, of the angle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hilbertsd.kernels.kernel import Kernel
+from hilbertsd.kernels.points import Array, Namespace
+
+
+@dataclass(frozen=True, repr=False)
+class ClosedForm(Kernel):
+    """A named formula with hyperparameters; equal when name and hyperparameters are."""
+
+    name: str
+    parameters: tuple[tuple[str, float], ...]
+    formula: Callable[..., Array] = field(compare=False)
+    regularizer: str = field(compare=False)
+    domain: tuple[float, float] | None = field(default=None, compare=False)
+    features: int | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.parameters)})"
+
+
+class LineKernel(ClosedForm):
+    """On the line; ``formula(xp, low, high, **parameters)`` sees the two points in order.
+
+    Ordered arguments make the values exactly symmetric, whatever the formula rounds to.
+    """
+
+    def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
+        x, s = x[..., 0], s[..., 0]
+        return self.formula(xp, xp.minimum(x, s), xp.maximum(x, s), **dict(self.parameters))
+
+
+class RadialKernel(ClosedForm):
+    """Of the distance alone; ``formula(xp, squared_distance, **parameters)``."""
+
+    def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
+        difference = x - s
+        return self.formula(xp, xp.sum(difference * difference, axis=-1), **dict(self.parameters))
+
+    def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
+        if xp is not np:
+            return super()._block(x, s, xp)
+        return self.formula(np, _squared_distances(x, s), **dict(self.parameters))
+
+
+class InnerProductKernel(ClosedForm):
+    """Of the inner product alone; ``formula(xp, inner_product, **parameters)``."""
+
+    def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
+        return self.formula(xp, xp.sum(x * s, axis=-1), **dict(self.parameters))
+
+    def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
+        return self.formula(xp, x @ s.T, **dict(self.parameters))
+
+
+class AngularKernel(ClosedForm):
+    """Of the two lengths and the angle between the points.
+
+    ``formula(xp, length_x, length_s, sine, cosine, supplement, **parameters)`` with the
+    supplement π − θ. The angle comes from |u + v| and |u − v| of the unit vectors (Kahan), which is
+    exact for coincident points, where the arc cosine of a rounded quotient loses half the digits.
+    The angle to the origin is π/2, as the integral that defines these kernels gives.
+    """
+
+    def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
+        (u, length_x), (v, length_s) = _direction(x, xp), _direction(s, xp)
+        plus = xp.sum((u + v) * (u + v), axis=-1)
+        minus = xp.sum((u - v) * (u - v), axis=-1)
+        return self._of_angle(xp, length_x, length_s, plus, minus)
+
+    def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
+        if xp is not np:
+            return super()._block(x, s, xp)
+        (u, length_x), (v, length_s) = _direction(x, np), _direction(s, np)
+        plus, minus = _squared_distances(u, -v), _squared_distances(u, v)
+        return self._of_angle(np, length_x[:, None], length_s[None, :], plus, minus)
+
+    def _of_angle(self, xp: Namespace, length_x, length_s, plus, minus) -> Array:
+        total = plus + minus
+        apart = total == 0  # both points at the origin
+        total = xp.where(apart, 1.0, total)
+        plus_root, minus_root = safe_sqrt(xp, plus), safe_sqrt(xp, minus)
+        sine = xp.where(apart, 1.0, 2 * plus_root * minus_root / total)
+        cosine = (plus - minus) / total
+        supplement = 2 * xp.atan2(xp.where(apart, 1.0, plus_root), xp.where(apart, 1.0, minus_root))
+        return self.formula(
+            xp, length_x, length_s, sine, cosine, supplement, **dict(self.parameters)
+        )
+
+
+def safe_sqrt(xp: Namespace, squares: Array) -> Array:
+    """Return √squares, with derivative 0 instead of NaN at 0 under automatic differentiation.
+
+    Examples
+    --------
+    >>> safe_sqrt(np, np.array([0.0, 4.0]))
+    array([0., 2.])
+    """
+    if xp is np:
+        return np.sqrt(squares)
+    zero = squares == 0
+    return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, squares)))
+
+
+def _direction(points: Array, xp: Namespace) -> tuple[Array, Array]:
+    # Dividing by the largest coordinate first keeps the squares in range.
+    largest = xp.max(xp.abs(points), axis=-1, keepdims=True)
+    scaled = points / xp.where(largest == 0, 1.0, largest)
+    length = xp.sqrt(xp.sum(scaled * scaled, axis=-1, keepdims=True))
+    length = xp.where(largest == 0, 1.0, length)
+    return scaled / length, (largest * length)[..., 0]
+
+
+def _squared_distances(x: np.ndarray, s: np.ndarray) -> np.ndarray:
+    # Differences first: |x|² + |s|² − 2⟨x, s⟩ would cancel for near points.
+    from scipy.spatial.distance import cdist
+
+    return cdist(x, s, "sqeuclidean")

@@ -1,0 +1,140 @@
+"""Gram matrices and cross matrices of a kernel, with the 1/K included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hilbertsd.errors import HilbertSDError
+from hilbertsd.kernels.kernel import BLOCK_ENTRIES, Kernel
+from hilbertsd.kernels.points import Array, as_points, namespace, require_finite
+
+# Largest |g(x, s) − g(s, x)| of a callable, relative to its largest value, taken for rounding.
+ASYMMETRY = 1e-12
+
+KernelLike = Kernel | Callable[[Array, Array], Array]
+
+
+def gram(kernel: KernelLike, x: Array) -> Array:
+    """Return the Gram matrix G[j, k] = g(x_j, x_k)/K of K points, exactly symmetric.
+
+    The 1/K is part of G, as in Mobahi, Farajtabar & Bartlett (NeurIPS 2020), (15).
+
+    Parameters
+    ----------
+    kernel : Kernel or callable
+        The g. A plain callable gets arrays of points that broadcast, shapes (n, 1, d) and
+        (1, m, d), or (n, 1) and (1, m) on the line, and returns (n, m).
+    x : (K,) or (K, d) array
+        The points; NumPy gives a float64 matrix, another namespace (JAX) one of its own.
+
+    Returns
+    -------
+    (K, K) array
+
+    Raises
+    ------
+    HilbertSDError
+        If x is empty, not (K,) or (K, d), complex, not numeric or not finite; if its points do not
+        fit the kernel; if a plain callable returns another shape or is not symmetric.
+
+    Examples
+    --------
+    >>> from hilbertsd.kernels import brownian_motion
+    >>> gram(brownian_motion(), [0.25, 0.5])
+    array([[0.125, 0.125],
+           [0.125, 0.25 ]])
+    """
+    x = _points(x, "x")
+    size = len(x)
+    if namespace(x) is not np:
+        values = _matrix(kernel, x, x) / size
+        return (values + values.T) / 2
+    result = np.empty((size, size))
+    rows = max(1, BLOCK_ENTRIES // size)
+    for start in range(0, size, rows):
+        stop = min(start + rows, size)
+        # Only the lower triangle is evaluated; the upper one is its mirror image.
+        block = _matrix(kernel, x[start:stop], x[:stop]) / size
+        square = block[:, start:]
+        gap = np.abs(square - square.T).max()
+        if gap > ASYMMETRY * np.abs(square).max():
+            raise HilbertSDError(
+                f"the kernel is not symmetric: g(x, s) and g(s, x) differ by up to {gap * size:.3g}"
+                "; pass a function of the two points that does not depend on their order."
+            )
+        block[:, start:] = (square + square.T) / 2
+        result[start:stop, :stop] = block
+        result[:start, start:stop] = block[:, :start].T
+    return result
+
+
+def cross_gram(kernel: KernelLike, x_new: Array, x: Array) -> Array:
+    """Return the cross matrix g(x_new_i, x_k)/K, K = len(x): one row for each new point.
+
+    A fit with dual coefficients β has the values ``cross_gram(kernel, x_new, x) @ beta`` at the new
+    points. The 1/K counts the training points `x`, as in Mobahi, Farajtabar & Bartlett
+    (NeurIPS 2020), (16).
+
+    Parameters
+    ----------
+    kernel : Kernel or callable
+        As for `gram`.
+    x_new : (n,) or (n, d) array
+        Where to evaluate.
+    x : (K,) or (K, d) array
+        The training points.
+
+    Returns
+    -------
+    (n, K) array
+
+    Raises
+    ------
+    HilbertSDError
+        As for `gram`, and if the two arrays have different numbers of coordinates.
+
+    Examples
+    --------
+    >>> from hilbertsd.kernels import brownian_motion
+    >>> cross_gram(brownian_motion(), [1.0], [0.25, 0.5])
+    array([[0.125, 0.25 ]])
+    """
+    x_new, x = _points(x_new, "x_new"), _points(x, "x")
+    if x_new.shape[1] != x.shape[1]:
+        raise HilbertSDError(
+            f"x_new has points with {x_new.shape[1]} coordinates and x with {x.shape[1]}; "
+            "both must come from the same space."
+        )
+    return _matrix(kernel, x_new, x) / len(x)
+
+
+def _points(points: Array, name: str) -> Array:
+    points = as_points(points, namespace(points), name)
+    if points.ndim > 2:
+        raise HilbertSDError(
+            f"{name} has shape {points.shape}; points are an array of shape (K,) or (K, d)."
+        )
+    if np.size(points) == 0:
+        raise HilbertSDError(f"{name} is empty; pass at least one point.")
+    require_finite(points, name)
+    return points
+
+
+def _matrix(kernel: KernelLike, x: Array, s: Array) -> Array:
+    if isinstance(kernel, Kernel):
+        return kernel.matrix(x, s)
+    if not callable(kernel):
+        raise HilbertSDError(
+            f"{kernel!r} is neither a kernel nor a function of two points; "
+            "choose one from hilbertsd.kernels or pass a callable k(x, s)."
+        )
+    values = kernel(x, s.T) if x.shape[1] == 1 else kernel(x[:, None, :], s[None, :, :])
+    shape = getattr(values, "shape", ())
+    if shape != (len(x), len(s)):
+        raise HilbertSDError(
+            f"the kernel function returned shape {shape} for {len(x)} by {len(s)} points; "
+            "it must broadcast over the leading axes of its arguments."
+        )
+    return values

@@ -1,0 +1,269 @@
+"""A chain as a table for a person: what happened in which round, and how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from hilbertsd.distillation import Distillation
+
+WIDTH = 80
+"""Columns of the plain text; every table fits."""
+MAX_NAMED = 20
+"""Up to so many outputs, each is named on the line about collapse."""
+
+FIT, COLLAPSED, UNDECIDED = "fit", "collapsed", "undecided"
+
+
+def text(result: Distillation, heading: Mapping[str, str] | None = None) -> str:
+    """Return the report as plain text, 80 columns wide.
+
+    Parameters
+    ----------
+    result
+        From :func:`hilbertsd.self_distill`.
+    heading
+        Lines to put first, such as ``{"kernel": "cubic_spline()"}``; a line "ε" says in words
+        what the tolerance is.
+
+    Examples
+    --------
+    >>> import numpy as np, hilbertsd as hsd
+    >>> result = hsd.self_distill(np.eye(2), np.array([3.0, 4.0]), eps=0.5, rounds=6)
+    >>> "Round 5: collapsed" in text(result)
+    True
+    """
+    import io
+
+    file = io.StringIO()
+    write(result, heading, file=file, width=WIDTH, terminal=False)
+    return file.getvalue()
+
+
+def write(
+    result: Distillation,
+    heading: Mapping[str, str] | None = None,
+    *,
+    file: IO[str] | None = None,
+    width: int | None = None,
+    terminal: bool | None = None,
+) -> None:
+    """Print the report; with colour on a terminal, and plain elsewhere.
+
+    Parameters
+    ----------
+    result, heading
+        As for :func:`text`.
+    file
+        Where to; standard output without.
+    width
+        Columns; those of the terminal without, 80 where there is none.
+    terminal
+        Whether the file is one; None finds out.
+    """
+    from rich.console import Console
+
+    console = Console(file=file, width=width, force_terminal=terminal, highlight=False)
+    with console.capture() as captured:
+        console.print(render(result, heading))
+    # Trailing blanks only pad cells; without them a narrow reader or a diff sees no noise.
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    console.file.write("\n".join(lines) + "\n")
+
+
+def render(result: Distillation, heading: Mapping[str, str] | None = None) -> Group:
+    """Return the report for a rich console: heading, table, remarks."""
+    from rich.console import Group
+    from rich.text import Text
+
+    single = result.joint or np.ndim(result.multipliers) == 1 or result.multipliers.shape[1] == 1
+    table = _one_chain(result) if single else _several_chains(result)
+    remarks = [Text(line) for line in _remarks(result, single)]
+    return Group(_heading(result, heading or {}), Text(), table, Text(), *remarks)
+
+
+def _heading(result: Distillation, heading: Mapping[str, str]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    size, outputs = result.labels.shape[1], _columns(result.multipliers).shape[1]
+    lines = dict(heading)
+    lines["size"] = f"K = {size} points, Q = {outputs} output{'s' if outputs > 1 else ''}"
+    if result.joint and outputs > 1:
+        lines["size"] += " with one tolerance"
+    # Last among the given lines, and in numbers first.
+    given = lines.pop("ε", "")
+    lines["ε"] = _span(_columns(result.eps)) + (f" = {given}" if given else "")
+    spectrum = result.spectrum
+    if spectrum is not None and spectrum.kind == "exact":
+        floor = _span(np.atleast_1d(spectrum.residual_floor))
+        kappa = f"{spectrum.condition_number:.4g}"
+        lines["rank"] = f"{spectrum.rank} of {size}, κ = {kappa}, residual floor {floor}"
+    lines["method"] = str(result.provenance.get("settings", {}).get("method", "unknown"))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in lines.items():
+        grid.add_row(name, Text(value))
+    return grid
+
+
+def _table(names: Iterable[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
+    for name in names:
+        left = name in ("", "what")
+        # Folding, never an ellipsis, where even the shortest numbers do not fit.
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    return table
+
+
+def _quantities(result: Distillation) -> dict[str, np.ndarray]:
+    """Return the columns of numbers, each (T, Q), Q = 1 for a joint tolerance."""
+    spectrum = result.spectrum
+    full = spectrum if spectrum is not None and spectrum.kind == "exact" else None
+    residuals = _columns(result.residuals)
+    values: dict[str, np.ndarray] = {}
+    if full is not None:
+        lower, upper = (_columns(bound) for bound in result.multiplier_brackets)
+        values |= {"lower": lower, "c_t": _columns(result.multipliers), "upper": upper}
+    else:
+        values["c_t"] = _columns(result.multipliers)
+    values["error"] = _columns(result.multiplier_error)
+    values["r_t"] = _columns(result.label_ratios)[:-1]
+    values["residual"] = residuals
+    if full is not None:
+        values["tr B_t"] = _columns(full.effective_dimension)
+        values["sparsity"] = _columns(full.sparsity_index)
+    if result.joint:
+        values = {name: columns[:, :1] for name, columns in values.items()}
+        values["residual"] = residuals.sum(axis=1, keepdims=True)
+    return values
+
+
+def _one_chain(result: Distillation) -> Table:
+    values = _quantities(result)
+    table = _table(["t", *values, "what"])
+    ratios = _columns(result.label_ratios)[:, 0]
+    errors = _columns(result.label_ratio_error)[:, 0]
+    for t, multiplier in enumerate(values["c_t"][:, 0]):
+        undecided = abs(ratios[t] - 1) <= errors[t]
+        if np.isfinite(multiplier):
+            cells = [_formatted(name, columns[t, 0]) for name, columns in values.items()]
+            table.add_row(str(t), *cells, UNDECIDED if undecided else FIT)
+            continue
+        shown = {"c_t": multiplier, "r_t": ratios[t], "residual": values["residual"][t, 0]}
+        cells = [_formatted(name, shown[name]) if name in shown else "" for name in values]
+        table.add_row(str(t), *cells, UNDECIDED if undecided else COLLAPSED)
+        break  # what follows is zero
+    return table
+
+
+def _several_chains(result: Distillation) -> Table:
+    values = _quantities(result)
+    table = _table(["t", "alive", "", *values])
+    alive = np.isfinite(result.multipliers)
+    for t, living in enumerate(alive):
+        count = f"{living.sum()}/{len(living)}"
+        if not living.any():
+            table.add_row(str(t), count)
+            break
+        for name, pick in (("min", np.min), ("max", np.max)):
+            cells = [_formatted(key, pick(columns[t][living])) for key, columns in values.items()]
+            first = name == "min"
+            table.add_row(str(t) if first else "", count if first else "", name, *cells)
+    return table
+
+
+def _remarks(result: Distillation, single: bool) -> list[str]:
+    rounds = result.rounds
+    collapse = result.collapse_round
+    each = collapse if isinstance(collapse, tuple) else (collapse,)
+    if single:
+        stop = each[0]
+        if stop is None:
+            last = float(_columns(result.label_ratios)[-1, 0])
+            lines = [f"No collapse up to round {rounds}: r_{rounds + 1} = {last:.5g} is above 1."]
+        else:
+            reach = "this and all later rounds" if stop <= rounds else "the next round"
+            ratio = float(_columns(result.label_ratios)[stop, 0])
+            lines = [
+                f"Round {stop}: collapsed, r_{stop} = {ratio:.5g} <= 1, so {reach} "
+                f"{'are' if stop <= rounds else 'is'} the zero function."
+            ]
+    else:
+        lines = [
+            "min and max are over the outputs not yet collapsed.",
+            f"Collapse: {_collapse_rounds(each, rounds)}.",
+        ]
+    decided = np.atleast_1d(np.asarray(result.collapse_decided))
+    if not decided.all():
+        which = "" if single else f" for outputs {_numbers(np.flatnonzero(~decided))}"
+        lines.append(f"Undecided{which}: an r_t equals 1 within its rounding error.")
+    lines.append(
+        "Estimated relative errors, at most: multipliers "
+        f"{result.multiplier_error.max():.0e}, labels {result.label_error.max():.0e}; "
+        f"absolute, r_t: {result.label_ratio_error.max():.0e}."
+    )
+    return lines
+
+
+def _collapse_rounds(each: tuple[int | None, ...], rounds: int) -> str:
+    by_round: dict[int | None, list[int]] = {}
+    for output, stop in enumerate(each):
+        by_round.setdefault(stop, []).append(output)
+    order = sorted(by_round, key=lambda stop: (stop is None, stop))
+    named = len(each) <= MAX_NAMED
+    parts = []
+    for stop in order:
+        outputs = by_round[stop]
+        who = f"output{'s' if len(outputs) > 1 else ''} {_numbers(outputs)}"
+        if not named:
+            who = f"{len(outputs)} output{'s' if len(outputs) > 1 else ''}"
+        parts.append(f"{who} " + (f"at {stop}" if stop is not None else f"not up to {rounds + 1}"))
+    return "; ".join(parts)
+
+
+def _numbers(outputs: Iterable[int]) -> str:
+    return ", ".join(str(int(output)) for output in outputs)
+
+
+def _columns(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, dtype=float).reshape(len(values), -1)
+
+
+def _span(values: np.ndarray) -> str:
+    low, high = float(values.min()), float(values.max())
+    return f"{low:.6g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def _formatted(name: str, value: float) -> str:
+    if np.isnan(value):
+        return "-"
+    if np.isinf(value):
+        return "∞"
+    if name == "c_t":
+        return f"{value:.4e}"
+    if name in ("lower", "upper"):
+        return f"{value:.1e}"
+    if name == "error":
+        return f"{value:.0e}"
+    return _short(value)
+
+
+def _short(value: float) -> str:
+    """Four significant digits in at most seven characters."""
+    value = float(f"{value:.3e}")
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.1e}"
+    return f"{value:.{max(0, 3 - int(np.floor(np.log10(abs(value)))))}f}"

@@ -1,4 +1,4 @@
-"""The relatives of self-distillation on one spectrum: which round of which method is best?"""
+"""The relatives of self-distillation on one spectrum: errors to the truth, round by round."""
 
 import numpy as np
 

@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import errno
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -74,9 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         command = typer.main.get_command(app)
-        code = command.main(args=arguments, prog_name="hilbertsd", standalone_mode=False)
-        sys.stdout.flush()
-        return code if isinstance(code, int) else DONE
+        with _warnings_announced():
+            code = command.main(args=arguments, prog_name="hilbertsd", standalone_mode=False)
+        if code == INTERRUPTED:  # how some versions of typer report the interrupt
+            raise KeyboardInterrupt
+        return code or DONE
     except InfeasibleToleranceError as error:
         return _fail(INFEASIBLE, f"{error}")
     except HilbertSDError as error:
@@ -86,9 +89,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(BAD_INPUT, f"{error.format_message().rstrip('.')}; {hint}")
     except MemoryError as error:
         return _fail(BAD_INPUT, f"not enough memory: {error}")
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(BAD_FILE, f"{where}{error.strerror or error}")
@@ -99,6 +99,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(code: int, message: str) -> int:
     _say(f"error: {message}")
     return code
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str) -> None:
@@ -260,9 +268,9 @@ def distill(
     if g is None:
         g, choice = asked.median_gaussian(problem.x)
     asked.require_domain(g, problem)
-    _require_memory(problem, rounds)
+    asked.require_memory(problem, rounds)
 
-    with _warnings_announced(), _progress(len(problem.x) > QUIET_POINTS) as phase:
+    with _progress(len(problem.x) > QUIET_POINTS) as phase:
         phase("Gram matrix")
         G = gram(g, problem.x)
         phase("eigendecomposition")
@@ -281,12 +289,14 @@ def distill(
             phase("writing")
             names = _write(folder, result, heading, problem, g)
     if json:
-        sys.stdout.write(result.to_json())
+        _print(result.to_json())
         return
     from hilbertsd import report
 
-    report.write(result, heading, file=sys.stdout)
-    print(f"Written to {folder}: {', '.join(names)}")
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else report.WIDTH
+    _print(report.text(result, heading, width=width, terminal=terminal))
+    _print(f"Written to {folder}: {', '.join(names)}\n")
 
 
 def _refuse(refused: bool, message: str) -> None:
@@ -301,21 +311,6 @@ def _require_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, "is not a folder", str(existing))
     if not os.access(existing, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "cannot be written to", str(existing))
-
-
-def _require_memory(problem: Problem, rounds: int) -> None:
-    """Refuse what the machine cannot hold; the operating system would end the process instead."""
-    size = len(problem.x)
-    need = 8 * (4 * size**2 + 4 * (rounds + 2) * problem.y.size)
-    try:
-        have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return
-    if need > have:
-        raise HilbertSDError(
-            f"{size} points and {rounds} rounds need about {need / 1e9:.3g} GB of memory, this "
-            f"machine has {have / 1e9:.3g} GB; take fewer rows or rounds"
-        )
 
 
 def _write(

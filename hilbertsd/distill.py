@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,19 +12,14 @@ from hilbertsd.distillation import Distillation, Spectrum
 from hilbertsd.errors import (
     CollapseWarning,
     HilbertSDError,
-    InfeasibleToleranceError,
     PrecisionWarning,
 )
 from hilbertsd.provenance import provenance
-from hilbertsd.recurrence import Rounds, run
-from hilbertsd.routes import perturbation
-from hilbertsd.routes.dense import Decomposition, DenseRoute
-from hilbertsd.routes.dense import decompose as _decompose
+from hilbertsd.routes import dense, perturbation
+from hilbertsd.routes.dense import Decomposition
 
 PRECISION_LIMIT = 1e-6
 """Relative error estimate above which a multiplier or labels come with a PrecisionWarning."""
-
-_UNIT = float(np.finfo(float).eps)
 
 
 def decompose(G: Any) -> Decomposition:
@@ -49,7 +43,7 @@ def decompose(G: Any) -> Decomposition:
     >>> spectrum.apply(hsd.filters.ridge(spectrum.eigenvalues, c=1.0), np.array([3.0, 4.0]))
     array([2., 2.])
     """
-    return _decompose(inputs.gram_matrix(G))
+    return dense.decompose(inputs.gram_matrix(G))
 
 
 def self_distill(
@@ -135,7 +129,7 @@ def self_distill(
     coordinates = spectrum.coordinates(columns)
     groups = [slice(0, outputs)] if joint else [slice(q, q + 1) for q in range(outputs)]
     chains = [
-        _chain(spectrum, columns[:, g], coordinates[:, g], tolerances[:, g.start], g.start)
+        dense.chain(spectrum, columns[:, g], coordinates[:, g], tolerances[:, g.start], g.start)
         for g in groups
     ]
     if joint:
@@ -145,79 +139,12 @@ def self_distill(
     return result
 
 
-class _Chain(NamedTuple):
-    """One multiplier's chain, in the user's units."""
-
-    rounds: Rounds
-    coordinates: np.ndarray
-    """(T+1, K, Q) of y_0 .. y_T, zero from collapse on."""
-    dual: np.ndarray
-    """(T, K, Q) coordinates of the dual coefficients."""
-    basis_weights: np.ndarray
-    """(T, K)"""
-    floor: float
-
-
-def _chain(
-    spectrum: Decomposition, y: np.ndarray, z: np.ndarray, eps: np.ndarray, output: int
-) -> _Chain:
-    """Run one chain on the problem scaled by powers of two to labels and spectrum near 1."""
-    largest = float(np.abs(y).max(initial=0.0))
-    label_scale = _power_of_two(largest if largest > 0 else math.sqrt(eps.max()))
-    spectrum_scale = _power_of_two(spectrum.eigenvalues[-1])
-    d = spectrum.eigenvalues / spectrum_scale
-    with np.errstate(over="ignore", under="ignore"):
-        scaled_eps = eps / label_scale / label_scale
-    inputs.resolvable_tolerance(scaled_eps, eps)
-    power = math.fsum(((y / label_scale) ** 2).ravel())
-    allowed = spectrum.size * scaled_eps[0]
-
-    route = DenseRoute(d, z / label_scale, power, spectrum.unit)
-    floor = route.floor() / spectrum.size
-    if power > allowed and scaled_eps[0] <= floor:
-        raise InfeasibleToleranceError(
-            float(eps[0]),
-            floor * label_scale**2,
-            spectrum.rank,
-            spectrum.threshold,
-            spectrum.size,
-            output,
-        )
-    rounds = run(route, scaled_eps, label_norm_error=perturbation.SAFETY * _UNIT)
-
-    fits = len(eps)
-    shape = (fits + 1, *z.shape)
-    coordinates, dual = np.zeros(shape), np.zeros((fits, *z.shape))
-    weights = np.zeros((fits, spectrum.size))
-    inside = d > 0
-    kept = np.ones(spectrum.size)
-    for t, labels in enumerate(route.history):
-        if rounds.collapse_round is not None and t >= rounds.collapse_round:
-            # y_t itself is not zero yet when its fit collapses; its predictions are.
-            if t == rounds.collapse_round:
-                coordinates[t] = labels
-            break
-        coordinates[t] = labels
-        if t < fits:
-            shrink = np.where(inside, 1 / (rounds.multipliers[t] + d), 0.0)
-            dual[t] = shrink[:, None] * labels
-            kept = kept * (d * shrink)
-            weights[t] = kept
-    return _Chain(
-        rounds._replace(multipliers=rounds.multipliers * spectrum_scale),
-        coordinates * label_scale,
-        dual * (label_scale / spectrum_scale),
-        weights,
-        floor * label_scale**2,
-    )
-
-
 def _assemble(
     spectrum: Decomposition,
     labels: np.ndarray,
     coordinates: np.ndarray,
     tolerances: np.ndarray,
-    chains: list[_Chain],
+    chains: list[dense.Chain],
     joint: bool,
     keep_eigenvectors: bool,
 ) -> Distillation:
@@ -307,8 +234,3 @@ def _warn(result: Distillation) -> None:
             PrecisionWarning,
             stacklevel=3,
         )
-
-
-def _power_of_two(value: float) -> float:
-    """Return the power of two next to a positive value, 1 for 0: scaling by it is exact."""
-    return math.ldexp(1.0, math.frexp(value)[1]) if value > 0 else 1.0

@@ -36,8 +36,8 @@ class InfeasibleToleranceError(HilbertSDError):
         where = f" (output {self.output})" if self.output else ""
         digits = 6 if f"{self.eps:.6g}" != f"{self.floor:.6g}" else 17
         return (
-            f"eps = {self.eps:.{digits}g} cannot be reached{where}: G has numerical rank {self.rank} of "
-            f"{self.size} (eigenvalues at or below {self.threshold:.3g} count as zero), so every "
+            f"eps = {self.eps:.{digits}g} cannot be reached{where}: G has numerical rank "
+            f"{self.rank} of {self.size} (eigenvalues at or below {self.threshold:.3g} count as zero), so every "
             f"fit leaves a mean squared residual of at least {self.floor:.{digits}g}. "
             f"Choose eps above {self.floor:.{digits}g}."
         )

@@ -111,8 +111,8 @@ def imitation(
     Parameters
     ----------
     imitation_weights
-        ξ_1 .. ξ_k, of any sign and size; a number is one round. All 1 is
-        :func:`fixed_multiplier`; 1 − α in every round is :func:`ground_truth_mixing`.
+        ξ_1 .. ξ_k, of any sign and size; a number is one round, an empty list is :func:`ridge`.
+        All 1 is :func:`fixed_multiplier`; 1 − α in every round is :func:`ground_truth_mixing`.
 
     Notes
     -----
@@ -255,6 +255,8 @@ def _share(name: str, value: float) -> float:
 
 
 def _weights(name: str, values: float | Sequence[float]) -> np.ndarray:
+    if np.size(values) == 0:
+        return np.zeros(0)
     weights = np.atleast_1d(inputs.real_array(name, values))
     if weights.ndim != 1:
         raise HilbertSDError(f"{name} must be a vector, got shape {weights.shape}")

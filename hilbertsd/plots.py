@@ -28,7 +28,6 @@ STYLE: dict[str, Any] = {
     "mathtext.fontset": "stix",
     "font.size": 9,
     "axes.titlesize": 9,
-    "axes.labelsize": 9,
     "legend.fontsize": 8,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
@@ -37,8 +36,6 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "legend.frameon": False,
@@ -51,7 +48,9 @@ STYLE: dict[str, Any] = {
 
 INK, GREY, BAND = "#222222", "#8a8a8a", "#d9d9d9"
 MAX_LEGEND = 5
+"""Up to so many rounds go into a legend; more take a colour bar."""
 MAX_MARKED = 40
+"""Up to so many points or eigenvalues each get a mark."""
 MARGIN_DECADES = 1.5
 """How far the axis of the multipliers follows brackets that are many decades wide."""
 
@@ -117,7 +116,7 @@ def chain(result: Distillation, *, title: str | None = None) -> Figure:
     Examples
     --------
     >>> import numpy as np, hilbertsd as hsd
-    >>> result = hsd.self_distill(np.eye(2), np.array([3.0, 4.0]), eps=0.5, rounds=6)
+    >>> result = hsd.self_distill(np.eye(2), np.array([3.0, 4.0]), eps=0.6, rounds=6)
     >>> len(chain(result).axes)
     5
     """
@@ -129,16 +128,13 @@ def chain(result: Distillation, *, title: str | None = None) -> Figure:
         # Two rows laid out each for itself: a colour bar below does not push panels above apart.
         rows: Any = figure.subfigures(2, 1)
         top, bottom = rows
-        multipliers, label_ratios, residuals = top.subplots(1, 3)
-        basis_weights, effective_dimension = bottom.subplots(1, 2, width_ratios=[2, 1])
-        _multipliers(multipliers, view)
-        _label_ratios(label_ratios, view)
-        _residuals(residuals, view)
-        _basis_weights(basis_weights, view)
-        _effective_dimension(effective_dimension, view)
+        panels = [*top.subplots(1, 3), *bottom.subplots(1, 2, width_ratios=[2, 1])]
+        drawn = _multipliers, _label_ratios, _residuals, _basis_weights, _effective_dimension
+        for axes, draw in zip(panels, drawn, strict=True):
+            draw(axes, view)
         if title:
             figure.suptitle(_plain(textwrap.fill(title, 100)), fontsize=9)
-        _settle(figure)
+        settle(figure)
     return figure
 
 
@@ -187,13 +183,14 @@ def fits(
         axes.plot(x, y, ".", label="data", **look)
         count = len(predictions)
         for t, (color, values) in enumerate(zip(round_colors(count), predictions, strict=True)):
-            axes.plot(grid, values, color=color, label=f"$t = {t}$" if _listed(count) else None)
-        if _listed(count):
+            label = f"$t = {t}$" if count <= MAX_LEGEND else None
+            axes.plot(grid, values, color=color, label=label)
+        if count <= MAX_LEGEND:
             axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         else:
             _colorbar(axes, count)
             axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-        _settle(figure)
+        settle(figure)
     return figure
 
 
@@ -274,6 +271,7 @@ def _residuals(axes: Axes, view: _View) -> None:
 
 def _basis_weights(axes: Axes, view: _View) -> None:
     axes.set(xlabel="eigenvalue $d_k$", ylabel="$B_t[k]$", ylim=(-0.03, 1.03))
+    axes.set_yticks(np.arange(6) / 5)
     several = ", median over the outputs not yet collapsed" if view.outputs > 1 else ""
     axes.set_title(f"basis weights{several}")
     if view.weights is None or view.spectrum is None:
@@ -286,9 +284,9 @@ def _basis_weights(axes: Axes, view: _View) -> None:
     style = "o-" if inside.sum() <= MAX_MARKED else "-"
     for t, color in enumerate(round_colors(view.fits)):
         weights = np.median(view.weights[t][inside][:, view.alive[t]], axis=1)
-        label = f"$t = {t}$" if _listed(view.fits) else None
+        label = f"$t = {t}$" if view.fits <= MAX_LEGEND else None
         axes.plot(d[inside], weights, style, color=color, ms=3, lw=1, label=label)
-    if _listed(view.fits):
+    if view.fits <= MAX_LEGEND:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     else:
         _colorbar(axes, view.fits)
@@ -343,7 +341,8 @@ def _lines(
         if len(t) > fitted and view.collapse == (None,):  # r_T belongs to no fit
             axes.plot(t[fitted:], values[fitted:, 0], "o", color=GREY, mfc="white")
         return
-    axes.plot(t, values, "-", color=GREY, lw=0.7, alpha=0.8, marker=".", ms=2.5)
+    fitted_once = values[:, ~np.isnan(values).all(axis=0)]
+    axes.plot(t, fitted_once, "-", color=GREY, lw=0.7, alpha=0.8, marker=".", ms=2.5)
     if median:
         axes.plot(t, np.nanmedian(values, axis=1), color=INK, lw=1.6)
 
@@ -365,14 +364,8 @@ def _collapse_text(view: _View) -> str:
         return "no collapse"
     first, last = min(rounds), max(rounds)
     when = f"$t = {first}$" if first == last else f"$t = {first}$ to ${last}$"
-    if len(rounds) == len(view.collapse):
-        return f"collapse at {when}"
-    return f"{len(rounds)} of {len(view.collapse)} collapse at {when}"
-
-
-def _listed(count: int) -> bool:
-    """Whether so many rounds go into a legend; more take a colour bar."""
-    return count <= MAX_LEGEND
+    part = f"{len(rounds)} of {len(view.collapse)} " if len(rounds) < len(view.collapse) else ""
+    return f"{part}collapse at {when}"
 
 
 def _colorbar(axes: Axes, count: int) -> None:
@@ -382,21 +375,22 @@ def _colorbar(axes: Axes, count: int) -> None:
 
     norm = BoundaryNorm(np.arange(count + 1) - 0.5, count)
     mappable = ScalarMappable(norm, ListedColormap(round_colors(count)))
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure: Any = axes.get_figure(root=True)
     bar = figure.colorbar(mappable, ax=axes, label="round $t$", pad=0.02, aspect=25)
     bar.set_ticks(MaxNLocator(nbins=6, integer=True).tick_values(0, count - 1)[:-1])
     bar.minorticks_off()
-    bar.outline.set_linewidth(0.4)  # type: ignore[operator]
+    bar.outline.set_linewidth(0.4)
 
 
 def _say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
-def _settle(figure: Figure) -> None:
+def settle(figure: Figure) -> None:
     """Lay the figure out once and for all: every format shows the same, and saves faster."""
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
     figure.set_layout_engine("none")
 
 

@@ -6,6 +6,7 @@ Texts are parsed, never evaluated.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from hilbertsd import datasets
 from hilbertsd.errors import HilbertSDError
-from hilbertsd.kernels import Kernel, gaussian, greens, parse_kernel
+from hilbertsd.kernels import GreensFunction, Kernel, gaussian, greens, parse_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,13 +99,15 @@ def from_table(table: Table, name: str, *, standardize: bool, center: bool) -> P
     label_mean = np.zeros(y.shape[1:])
     if standardize:
         mean = _mean(table.x)
-        scale = (table.x - mean).std(axis=0)
+        with np.errstate(over="ignore"):  # what overflows is refused below
+            scale = (table.x - mean).std(axis=0)
         scale[scale == 0] = 1.0
     if center:
         label_mean = _mean(y)
     with np.errstate(over="ignore", invalid="ignore"):
         x, y = (table.x - mean) / scale, y - label_mean
-    if not (np.isfinite(x).all() and np.isfinite(np.square(x).sum())):
+        finite = np.isfinite([*scale, np.square(x).sum()]).all()
+    if not finite:
         raise HilbertSDError(f"{name}: a feature is too large to be squared; rescale it")
     features = table.features
     return Problem(
@@ -193,11 +196,32 @@ def require_domain(kernel: Kernel, problem: Problem) -> None:
         return
     (lower, upper), low, high = kernel.domain, problem.x.min(), problem.x.max()
     if low < lower or high > upper:
+        if isinstance(kernel, GreensFunction):
+            raise HilbertSDError(
+                f"the feature runs from {low:.6g} to {high:.6g}, outside the interval [{lower:g}, "
+                f"{upper:g}] of the Green's function; say --interval={_down(low)},{_up(high)} and "
+                "put the --boundary at its ends"
+            )
         inner = f"({kernel!r})" if "+" in repr(kernel) or "*" in repr(kernel) else repr(kernel)
         raise HilbertSDError(
             f"the feature runs from {low:.6g} to {high:.6g}, outside the interval [{lower:g}, "
             f"{upper:g}] of {kernel!r}; to stretch the kernel over it, say "
             f"--kernel '{inner}.rescaled({_down(low)}, {_up(high)})'"
+        )
+
+
+def require_memory(problem: Problem, rounds: int) -> None:
+    """Refuse what the machine cannot hold; the operating system would end the process instead."""
+    size = len(problem.x)
+    need = 8 * (4 * size**2 + 4 * (rounds + 2) * problem.y.size)
+    try:
+        have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return
+    if need > have:
+        raise HilbertSDError(
+            f"{size} points and {rounds} rounds need about {need / 1e9:.3g} GB of memory, this "
+            f"machine has {have / 1e9:.3g} GB; take fewer rows or rounds"
         )
 
 

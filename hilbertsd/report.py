@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,8 +21,14 @@ MAX_NAMED = 20
 FIT, COLLAPSED, UNDECIDED = "fit", "collapsed", "undecided"
 
 
-def text(result: Distillation, heading: Mapping[str, str] | None = None) -> str:
-    """Return the report as plain text, 80 columns wide.
+def text(
+    result: Distillation,
+    heading: Mapping[str, str] | None = None,
+    *,
+    width: int = WIDTH,
+    terminal: bool = False,
+) -> str:
+    """Return the report as text.
 
     Parameters
     ----------
@@ -31,50 +37,27 @@ def text(result: Distillation, heading: Mapping[str, str] | None = None) -> str:
     heading
         Lines to put first, such as ``{"kernel": "cubic_spline()"}``; a line "ε" says in words
         what the tolerance is.
+    width
+        Columns to fill; in fewer than 80, cells are folded, never cut.
+    terminal
+        Whether to emphasise the way a terminal understands.
 
     Examples
     --------
     >>> import numpy as np, hilbertsd as hsd
-    >>> result = hsd.self_distill(np.eye(2), np.array([3.0, 4.0]), eps=0.5, rounds=6)
-    >>> "Round 5: collapsed" in text(result)
+    >>> result = hsd.self_distill(np.eye(2), np.array([3.0, 4.0]), eps=0.6, rounds=6)
+    >>> "Round 4: collapsed" in text(result)
     True
     """
     import io
 
-    file = io.StringIO()
-    write(result, heading, file=file, width=WIDTH, terminal=False)
-    return file.getvalue()
-
-
-def write(
-    result: Distillation,
-    heading: Mapping[str, str] | None = None,
-    *,
-    file: IO[str] | None = None,
-    width: int | None = None,
-    terminal: bool | None = None,
-) -> None:
-    """Print the report; with colour on a terminal, and plain elsewhere.
-
-    Parameters
-    ----------
-    result, heading
-        As for :func:`text`.
-    file
-        Where to; standard output without.
-    width
-        Columns; those of the terminal without, 80 where there is none.
-    terminal
-        Whether the file is one; None finds out.
-    """
     from rich.console import Console
 
+    file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=terminal, highlight=False)
-    with console.capture() as captured:
-        console.print(render(result, heading))
-    # Trailing blanks only pad cells; without them a narrow reader or a diff sees no noise.
-    lines = [line.rstrip() for line in captured.get().splitlines()]
-    console.file.write("\n".join(lines) + "\n")
+    console.print(render(result, heading))
+    # Trailing blanks only pad cells; without them a diff sees no noise.
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
 def render(result: Distillation, heading: Mapping[str, str] | None = None) -> Group:

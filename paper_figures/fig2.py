@@ -113,8 +113,7 @@ def plot(data: Fig2) -> Figure:
             handlelength=1.5,
             columnspacing=1.4,
         )
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        plots.settle(figure)
     return figure
 
 

@@ -75,8 +75,7 @@ def plot(data: Fig3) -> Figure:
         figure.supxlabel(
             f"index $k$ of the eigenvalues $d_k$ in ascending order (${zero} = 0$)", fontsize=9
         )
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        plots.settle(figure)
     return figure
 
 

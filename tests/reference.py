@@ -7,7 +7,6 @@ So the reference never computes an eigenvalue, and rank deficient problems are e
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import mpmath as mp

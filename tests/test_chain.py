@@ -277,7 +277,11 @@ def test_singular_round_zero_is_the_problem_on_the_range():
         count = fits(result)
         assert_close(result.multipliers[:count], later.multipliers[:count], rtol=1e-9)
         outside = p.vectors[:, ~inside]
-        assert_close(outside.T @ result.labels[1], np.zeros(outside.shape[1]), atol=1e-12)
+        nothing = np.zeros(outside.shape[1])
+        assert_close(outside.T @ result.labels[1], nothing, atol=1e-12)
+        scale = float(np.linalg.norm(result.dual_coef[0]))
+        assert_close(outside.T @ result.dual_coef[0], nothing, atol=1e-12 * scale)
+        assert np.linalg.norm(outside.T @ p.y) / result.multipliers[0] > 1e-6 * scale, "power"
 
 
 def test_no_kernel_at_all():

@@ -58,8 +58,8 @@ GRAM = [
     (with_entry(np.inf, (2, 0)), r"G\[2, 0\] is inf; every entry must be finite"),
     (with_entry(-np.inf, (0, 0)), r"G\[0, 0\] is -inf"),
     (asymmetric(), r"not symmetric: G\[0, 2\] and .* differ by 0.25; .* pass \(G \+ G\.T\) / 2"),
-    (np.diag([1.0, -0.125]), r"smallest eigenvalue is -0.125, below -.* \(rounding, K·u·d_max\)"),
-    (-I2, r"not positive semidefinite: .* is -1, below -0 .* check the kernel"),
+    (np.diag([1.0, -0.125]), r"smallest eigenvalue is -0.125, below the -2.22e-14 that rounding"),
+    (-I2, r"not positive semidefinite: .* is -1, below the -0 .* check the kernel"),
     (I2 * 1j, "G is complex; the theory is for real G"),
     (I2.astype(np.complex64), "G is complex"),
     (I2.astype(object), r"dtype object; convert it with np.asarray\(G, dtype=float\)"),
@@ -119,8 +119,10 @@ def test_eigenvalues_at_rounding_level_are_zero_and_beyond_it_an_error(size):
     assert_close(hsd.decompose(fine).threshold, threshold, rtol=1e-15)
     assert hsd.decompose(np.diag([1.0] * (size - 1) + [0.9 * threshold])).rank == size - 1
     assert hsd.decompose(np.diag([1.0] * (size - 1) + [1.1 * threshold])).rank == size
+    negative = max(size, 100) * np.finfo(float).eps
+    assert hsd.decompose(np.diag([1.0] * (size - 1) + [-0.9 * negative])).rank == size - 1
     with pytest.raises(HilbertSDError, match="not positive semidefinite"):
-        hsd.decompose(np.diag([1.0] * (size - 1) + [-1.1 * threshold]))
+        hsd.decompose(np.diag([1.0] * (size - 1) + [-1.1 * negative]))
 
 
 LABELS = [

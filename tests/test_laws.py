@@ -20,6 +20,7 @@ from problems import (
     orthogonal,
     problem,
     problems,
+    symmetric,
 )
 
 import hilbertsd as hsd
@@ -127,11 +128,9 @@ def law_permutation(distill, p: Problem, seed):
 def law_orthogonal(distill, p: Problem, seed):
     """Only the spectrum and the labels' coordinates matter: UGUᵀ and Uy give Uy_t."""
     turn = orthogonal(p.size, seed)
-    gram = turn @ p.gram @ turn.T
+    turned = symmetric(p.eigenvalues, turn @ p.vectors)
     one = distill(p.gram, p.y, p.eps)
-    return assert_same(
-        one, distill((gram + gram.T) / 2, turn @ p.y, p.eps), turn=lambda y: turn @ y
-    )
+    return assert_same(one, distill(turned, turn @ p.y, p.eps), turn=lambda y: turn @ y)
 
 
 def law_duplicates(distill, p: Problem, copies, spread=0.0):

@@ -435,7 +435,9 @@ def test_arbitrary_json_is_refused(value, seed):
         read = Distillation.from_json(placed(document, place, value))
     except HilbertSDError:
         return
-    assert place in OPTIONAL or place[0] == "provenance" or place[-1] in ("joint", "rank"), read
+    assert (
+        place in OPTIONAL or place[0] == "provenance" or place[-1] in ("joint", "rank", "threshold")
+    ), read
 
 
 # Whole files or none

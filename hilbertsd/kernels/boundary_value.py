@@ -105,7 +105,7 @@ def pose(
     --------
     >>> problem = pose("D^2", None, (0, 1), "f(0) = 0, f'(0) = 0")
     >>> [str(condition) for condition in problem.conditions()]
-    ["f''(1) = 0" ... "f'''(1) = 0"]
+    ['f(0) = 0', "f'(0) = 0", "f''(1) = 0", "f'''(1) = 0"]
     """
     polynomials = tuple(_coefficients(item) for item in _listed(operators))
     order = max(len(p) for p in polynomials) - 1
@@ -155,7 +155,7 @@ def _listed(operators: Any) -> list[Any]:
 def _coefficients(item: Any) -> tuple[Any, ...]:
     if isinstance(item, str):
         found = [sympy.Rational(c.numerator, c.denominator) for c in parse_operator(item)]
-    elif isinstance(item, sympy.Basic):
+    elif isinstance(item, sympy.Expr):
         free = sorted(item.free_symbols, key=str)
         if len(free) > 1 or not item.is_polynomial(*free):
             raise HilbertSDError(
@@ -258,7 +258,8 @@ def _complete(rows: list[list[Any]], form: Any, order: int, end: Any) -> Any:
     """Return the n conditions at one end: the essential ones and the natural ones they leave."""
     given = sympy.Matrix(rows) if rows else sympy.zeros(0, 2 * order)
     # Highest derivative first, so that the rows without pivot there are the essential ones.
-    echelon, pivots = given[:, ::-1].rref(iszerofunc=vanishes)
+    flipped: Any = given[:, ::-1]
+    echelon, pivots = flipped.rref(iszerofunc=vanishes)
     rank = len(pivots)
     reduced = echelon[:rank, ::-1]
     if rank > order:

@@ -3,8 +3,8 @@
 With u_1..u_n spanning the solutions of L u = 0 that satisfy the left conditions, v_1..v_n those
 that satisfy the right ones, and the bracket u L v − v L u = d/dx [u, v], the matrix
 W_ij = [u_i, v_j] is constant and g(x, s) = u(x)ᵀ W⁻ᵀ v(s) for x ≤ s. W is singular exactly when
-some function other than 0 satisfies L f = 0 and all conditions. Since the boundary terms vanish, such a
-function has R(f) = 0, so that P_j f = 0 for every j: it is looked for there.
+some function other than 0 satisfies L f = 0 and all conditions. Since the boundary terms vanish,
+such a function has R(f) = 0, so that P_j f = 0 for every j: it is looked for there.
 
 This module needs SymPy; it is loaded when the first Green's function is derived.
 """
@@ -20,11 +20,13 @@ from sympy.polys.polyerrors import CoercionFailed
 
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.kernels.boundary_value import BoundaryValueProblem, D, vanishes
+from hilbertsd.kernels.high_precision import working_digits
 
 X, S, T = sympy.Symbol("x"), sympy.Symbol("s"), sympy.Symbol("t")
 
 # Beyond this many operations a simplification takes longer than it is worth.
 MAX_SIMPLIFIED_OPERATIONS = 60
+MAX_MINOR_TERMS = 300  # of one minor; beyond this no one can use the expression
 MAX_TERMS = 40  # in the polynomials whose common factors are taken out
 
 
@@ -110,9 +112,9 @@ def null_space(problem: BoundaryValueProblem) -> list[Any]:
         basis += [X**k * sympy.exp(real * X) * w for k in range(count) for w in wave]
     rows = [
         [
-            sum(c * sympy.diff(f, X, k) for k, c in enumerate(condition.coefficients)).subs(
-                X, condition.end
-            )
+            sympy.Add(
+                *(c * sympy.diff(f, X, k) for k, c in enumerate(condition.coefficients))
+            ).subs(X, condition.end)
             for f in basis
         ]
         # Natural conditions hold wherever P_j f = 0 does.
@@ -234,7 +236,14 @@ def _inverse(matrix: Any, relations: dict[Any, Any]) -> tuple[Any, Any]:
             for k, column in enumerate(columns):
                 rest = minor(rows[1:], columns[:k] + columns[k + 1 :])
                 total += (-1) ** k * entries[rows[0], column] * rest
-            minors[rows, columns] = total.rem(divisors) if divisors else total
+            total = total.rem(divisors) if divisors else total
+            if len(total) > MAX_MINOR_TERMS:
+                raise HilbertSDError(
+                    f"the closed form would take thousands of terms (a {len(rows)} by {len(rows)} "
+                    f"minor alone has {len(total)}); choose a lower order, or operators such as "
+                    "products of first-order factors with rational roots."
+                )
+            minors[rows, columns] = total
         return minors[rows, columns]
 
     every = tuple(range(size))
@@ -273,12 +282,10 @@ def tidy(expression: Any) -> Any:
     """
     if not expression.has(sympy.Function, sympy.exp):
         return sympy.factor(sympy.radsimp(expression))
-    if expression.count_ops() > MAX_SIMPLIFIED_OPERATIONS:
+    # To SymPy exp(1000 x) is the 1000th power of exp(x), which it simplifies as a polynomial.
+    if expression.count_ops() > MAX_SIMPLIFIED_OPERATIONS or working_digits(expression) > 200:
         return expression
-    # No factoring: exp(50 x) is a power of exp(x) to SymPy, of any degree.
-    exponential = sympy.powsimp(sympy.expand(expression.rewrite(sympy.exp)))
-    candidates = (expression, sympy.simplify(expression), exponential)
-    return min(candidates, key=lambda candidate: candidate.count_ops())
+    return min(expression, sympy.simplify(expression), key=lambda candidate: candidate.count_ops())
 
 
 def _solutions(family: RootFamily) -> list[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from hilbertsd.errors import HilbertSDError, PrecisionWarning
 from hilbertsd.kernels.kernel import Kernel
 from hilbertsd.kernels.points import Array, Namespace, namespace
+from hilbertsd.kernels.regularizer_text import polynomial_text, regularizer_text
 
 if TYPE_CHECKING:
     from hilbertsd.kernels.boundary_value import BoundaryValueProblem
@@ -59,6 +60,8 @@ class GreensFunction(Kernel):
         Operators, weights, interval and the completed boundary conditions.
     expression : Pieces
         The SymPy expressions ``left`` (x ≤ s) and ``right`` (x ≥ s), in `symbols`.
+    fixed_ends : tuple of float
+        The ends at which f = 0.
     checks : tuple of Check
         Each defining property with its outcome: (name, passed, how).
     evaluation_error : float
@@ -72,6 +75,7 @@ class GreensFunction(Kernel):
     form: Separable = field(compare=False)
     domain: tuple[float, float] = field(compare=False)
     regularizer: str = field(compare=False)
+    fixed_ends: tuple[float, ...] = field(compare=False)
     features: int = field(default=1, compare=False)
 
     @property
@@ -117,7 +121,7 @@ class GreensFunction(Kernel):
 
         Examples
         --------
-        >>> greens("D", boundary="f(0) = 0").roughness([2.0], [0.5])
+        >>> round(greens("D", boundary="f(0) = 0").roughness([2.0], [0.5]), 12)
         2.0
         """
         points, beta = _fit(dual_coef, x)
@@ -132,7 +136,8 @@ class GreensFunction(Kernel):
         Raises
         ------
         HilbertSDError
-            If the coefficients are not one finite number for each point.
+            If the coefficients are not one finite number for each point, or the operator is so
+            stiff (about 350 in the exponent) that the symbolic pieces overflow.
 
         Examples
         --------
@@ -166,7 +171,14 @@ class GreensFunction(Kernel):
                     total += float(np.sum(beta[~ahead] * above(t, points[~ahead])))
                     return (total / len(points)) ** 2
 
-                part, uncertainty = quad(integrand, start, stop, limit=200)
+                try:
+                    with np.errstate(over="raise", invalid="raise"):
+                        part, uncertainty = quad(integrand, start, stop, limit=200)
+                except FloatingPointError:
+                    raise HilbertSDError(
+                        "the exponentials in the symbolic pieces overflow float64, so this "
+                        "quadrature is out of reach; use roughness(), which does not need them."
+                    ) from None
                 value += float(weight) * part
                 error += float(weight) * uncertainty
         return value, error
@@ -185,14 +197,12 @@ class GreensFunction(Kernel):
 
     def _with_fixed_ends(self, values: Array, x: Array, s: Array, xp: Namespace) -> Array:
         # Where f vanishes at an end so does g, but the sum leaves rounding there.
-        for condition in self.problem.conditions():
-            if len(condition.coefficients) == 1:
-                end = float(condition.end)
-                values = xp.where((x == end) | (s == end), 0.0, values)
+        for end in self.fixed_ends:
+            values = xp.where((x == end) | (s == end), 0.0, values)
         return values
 
     def __repr__(self) -> str:
-        operators = [_polynomial_text(p) for p in self.problem.polynomials]
+        operators = [polynomial_text(p) for p in self.problem.polynomials]
         text = repr(operators[0] if len(operators) == 1 else operators)
         if any(weight != 1 for weight in self.problem.weights):
             text += f", [{', '.join(map(str, self.problem.weights))}]"
@@ -292,7 +302,8 @@ def greens(
         checks,
         form,
         (float(problem.lower), float(problem.upper)),
-        _regularizer_text(problem),
+        regularizer_text(problem),
+        tuple(float(c.end) for c in problem.conditions() if len(c.coefficients) == 1),
     )
 
 
@@ -352,40 +363,3 @@ def _fit(dual_coef: Array, x: Array) -> tuple[np.ndarray, np.ndarray]:
         if bad.size:
             raise HilbertSDError(f"{name}[{bad[0]}] is {values[bad[0]]}; it must be finite.")
     return points, beta
-
-
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def _polynomial_text(coefficients: tuple[Any, ...]) -> str:
-    terms = []
-    for power, coefficient in reversed(list(enumerate(coefficients))):
-        if coefficient == 0:
-            continue
-        symbol = "" if power == 0 else "D" if power == 1 else f"D^{power}"
-        if not symbol or coefficient not in (1, -1):
-            number = str(coefficient) if coefficient.is_Rational else f"({coefficient})"
-            terms.append(f"{number}*{symbol}" if symbol else number)
-        else:
-            terms.append(symbol if coefficient == 1 else f"-{symbol}")
-    return " + ".join(terms).replace("+ -", "- ")
-
-
-def _pretty(coefficients: tuple[Any, ...]) -> str:
-    text = _polynomial_text(coefficients).replace("*", " ").replace("-", "−")
-    for power in range(len(coefficients) - 1, 1, -1):
-        text = text.replace(f"D^{power}", f"D{str(power).translate(_SUPERSCRIPTS)}")
-    return text
-
-
-def _regularizer_text(problem: BoundaryValueProblem) -> str:
-    terms = []
-    for weight, p in zip(problem.weights, problem.polynomials, strict=True):
-        monomial = all(c == 0 for c in p[:-1]) and p[-1] == 1 and len(p) <= 5
-        inside = f"f{chr(39) * (len(p) - 1)}(x)" if monomial else f"(({_pretty(p)}) f(x))"
-        terms.append(f"{'' if weight == 1 else f'{weight} '}∫ {inside}² dx")
-    conditions = ", ".join(str(c).replace(" = ", "=") for c in problem.conditions())
-    return (
-        f"R(f) = {' + '.join(terms)} on [{problem.lower}, {problem.upper}], {conditions}, "
-        f"L = {_pretty(problem.operator)}"
-    )

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from hilbertsd.errors import HilbertSDError
+from hilbertsd import inputs
+from hilbertsd.errors import HilbertSDError, InfeasibleToleranceError
 from hilbertsd.multiplier import Residual
-from hilbertsd.recurrence import RoundErrors
-from hilbertsd.routes.perturbation import PerturbedChain
+from hilbertsd.recurrence import RoundErrors, Rounds, run
+from hilbertsd.routes.perturbation import SAFETY, PerturbedChain
+
+INDEFINITE = 100
+"""Negative eigenvalues down to −max(K, 100)·u·d_max are rounding and count as zero. K alone is
+too strict for small matrices: a product of rounded factors can pass it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +90,7 @@ def decompose(matrix: Any) -> Decomposition:
     Raises
     ------
     HilbertSDError
-        If an eigenvalue lies below −τ: the matrix is not positive semidefinite.
+        If an eigenvalue is more negative than rounding explains.
     """
     size = matrix.shape[0]
     unit = float(np.finfo(np.dtype(matrix.dtype)).eps)
@@ -102,11 +107,13 @@ def decompose(matrix: Any) -> Decomposition:
         with jax.enable_x64(True):
             eigenvalues, eigenvectors = jnp.linalg.eigh(matrix.astype(jnp.float64))
         eigenvalues = np.asarray(eigenvalues)
-    threshold = size * unit * max(float(eigenvalues[-1]), 0.0)
-    if eigenvalues[0] < -threshold:
+    largest = max(float(eigenvalues[-1]), 0.0)
+    threshold = size * unit * largest
+    negative = max(size, INDEFINITE) * unit * largest
+    if eigenvalues[0] < -negative:
         raise HilbertSDError(
             f"G is not positive semidefinite: its smallest eigenvalue is {eigenvalues[0]:.6g}, "
-            f"below -{threshold:.3g} (rounding, K·u·d_max). A kernel gives a positive "
+            f"below the -{negative:.3g} that rounding explains. A kernel gives a positive "
             "semidefinite Gram matrix: check the kernel, or the rows and columns of G."
         )
     eigenvalues = np.where(eigenvalues <= threshold, 0.0, eigenvalues)
@@ -171,6 +178,80 @@ class DenseRoute:
         self._measure()
         self._power = math.fsum(self._weights)
         return errors
+
+
+class Chain(NamedTuple):
+    """One multiplier's chain, in the user's units."""
+
+    rounds: Rounds
+    coordinates: np.ndarray
+    """(T+1, K, Q) of y_0 .. y_T, zero after collapse."""
+    dual: np.ndarray
+    """(T, K, Q) coordinates of the dual coefficients."""
+    basis_weights: np.ndarray
+    """(T, K)"""
+    floor: float
+
+
+def chain(
+    spectrum: Decomposition, y: np.ndarray, z: np.ndarray, eps: np.ndarray, output: int
+) -> Chain:
+    """Run one chain on the problem scaled by powers of two to labels and spectrum near 1.
+
+    Parameters
+    ----------
+    y, z
+        (K, Q) labels that share their multiplier, and their coordinates.
+    eps
+        (T,) tolerances.
+    output
+        The number of the first column, for errors.
+    """
+    largest = float(np.abs(y).max(initial=0.0))
+    label_scale = _power_of_two(largest if largest > 0 else math.sqrt(eps.max()))
+    spectrum_scale = _power_of_two(spectrum.eigenvalues[-1])
+    d = spectrum.eigenvalues / spectrum_scale
+    with np.errstate(over="ignore", under="ignore"):
+        scaled_eps = eps / label_scale / label_scale
+    inputs.resolvable_tolerance(scaled_eps, eps)
+    power = math.fsum(((y / label_scale) ** 2).ravel())
+
+    route = DenseRoute(d, z / label_scale, power, spectrum.unit)
+    floor = route.floor() / spectrum.size
+    if power > spectrum.size * scaled_eps[0] and scaled_eps[0] <= floor:
+        raise InfeasibleToleranceError(
+            float(eps[0]),
+            floor * label_scale**2,
+            spectrum.rank,
+            spectrum.threshold,
+            spectrum.size,
+            output,
+        )
+    rounds = run(route, scaled_eps, label_norm_error=SAFETY * float(np.finfo(float).eps))
+
+    fits, fitted = len(eps), len(route.history) - 1
+    coordinates = np.zeros((fits + 1, *z.shape))
+    coordinates[: fitted + 1] = route.history
+    dual = np.zeros((fits, *z.shape))
+    weights = np.zeros((fits, spectrum.size))
+    kept = np.ones(spectrum.size)
+    for t in range(fitted):
+        shrink = np.where(d > 0, 1 / (rounds.multipliers[t] + d), 0.0)
+        dual[t] = shrink[:, None] * coordinates[t]
+        kept = kept * (d * shrink)
+        weights[t] = kept
+    return Chain(
+        rounds._replace(multipliers=rounds.multipliers * spectrum_scale),
+        coordinates * label_scale,
+        dual * (label_scale / spectrum_scale),
+        weights,
+        floor * label_scale**2,
+    )
+
+
+def _power_of_two(value: float) -> float:
+    """Return the power of two next to a positive value, 1 for 0: scaling by it is exact."""
+    return math.ldexp(1.0, math.frexp(value)[1]) if value > 0 else 1.0
 
 
 def _rows(response: np.ndarray, z: np.ndarray) -> np.ndarray:

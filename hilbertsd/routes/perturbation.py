@@ -9,8 +9,8 @@ over the matrix. To first order such an E moves round t by
 
 with u the residual, S = c(c + G)⁻¹ and A = I − S (the constraint ‖u‖² = Kε differentiated).
 The chain carries a few random symmetric E with ‖E‖₂ ≈ 8 u·d_max along, the same E in every
-round, which keeps the cancellations that a product of norms would lose: over thirty rounds such a product overestimates
-by up to six orders of magnitude, this estimate by one.
+round, which keeps the cancellations that a product of norms would lose: over thirty rounds such
+a product overestimated by up to six orders of magnitude, this by one or two.
 
 E may not act within the null space of G: eigenvalues below the threshold are set to exactly zero.
 """

@@ -1,0 +1,85 @@
+"""The paper's figures: their captions carry the numbers of the illustrative example."""
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from paper_figures import fig2, fig3
+from paper_figures.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("figures")
+    main(["all", "--output", str(folder)])
+    return folder
+
+
+def test_everything_is_written(figures):
+    assert sorted(path.name for path in figures.iterdir()) == [
+        f"{name}.{kind}" for name in ("fig2", "fig3") for kind in ("md", "pdf", "png", "svg")
+    ]
+
+
+def test_the_numbers_of_figure_2(figures):
+    caption = (figures / "fig2.md").read_text(encoding="utf-8")
+    caption = " ".join(caption.split())
+    assert "c_t = 2.70525·10⁻⁶, 8.76276·10⁻⁵, 2.7375" in caption
+    assert "·10⁻⁴, 7.90018·10⁻⁴" in caption
+    assert "0.15275, 0.06821, 0.12029, 0.30439" in caption
+    assert "ε = 0.045; round 4 collapses" in caption
+    assert "rank 9 of 11" in caption
+    assert "0.0418611" in caption
+    assert "smallest at t = 1" in caption
+
+
+def test_what_figure_2_draws():
+    data = fig2.compute()
+    np.testing.assert_allclose(
+        data.multipliers, [2.70525e-6, 8.76276e-5, 2.73755e-4, 7.90018e-4], rtol=5e-6
+    )
+    np.testing.assert_allclose(data.errors, [0.15275, 0.06821, 0.12029, 0.30439], atol=5e-6)
+    x, s = np.meshgrid(data.grid, data.grid, indexing="ij")
+    published = np.maximum(x - s, 0) ** 3 / 6 - x * (1 - s) * (x**2 - 2 * s + s**2) / 6  # (59)
+    np.testing.assert_allclose(data.greens, published, rtol=0, atol=1e-16)
+    assert data.fits.shape == (4, 101)
+    assert data.greens.max() == pytest.approx(1 / 48)
+
+
+def test_the_numbers_of_figure_3(figures):
+    caption = " ".join((figures / "fig3.md").read_text(encoding="utf-8").split())
+    assert "the 9 eigenvalues in the range" in caption
+    assert "the other 2 of the 11 are zero" in caption
+    assert "round 4 collapses" in caption
+    data = fig3.compute()
+    assert data.index.tolist() == list(range(3, 12))
+    assert (np.diff(data.weights, axis=1) > 0).all()  # smaller weights shrink faster:
+    ratios = data.weights[1:] / data.weights[:-1]
+    assert (np.diff(ratios, axis=1) > 0).all()
+    assert (np.diff(data.sparsity) > 0).all()
+
+
+@pytest.mark.parametrize("module", [fig2, fig3])
+def test_texts_stay_inside_the_figure(module):
+    figure = module.plot(module.compute())
+    FigureCanvasAgg(figure)
+    box = figure.get_tightbbox()  # in inches
+    width, height = figure.get_size_inches()
+    assert min(box.x0, box.y0) >= -0.01
+    assert box.x1 <= width + 0.01
+    assert box.y1 <= height + 0.01
+
+
+def test_a_second_run_writes_the_same_bytes(figures, tmp_path):
+    fig3.main(tmp_path)
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (figures / path.name).read_bytes()
+
+
+def test_the_figures_in_the_repository_are_current(figures):
+    from paper_figures.publish import FIGURES
+
+    if not FIGURES.exists():
+        pytest.skip("the figures are not drawn here")
+    for path in sorted(figures.glob("*.md")):
+        assert path.read_bytes() == (FIGURES / path.name).read_bytes()

@@ -1,5 +1,7 @@
 """From a regulariser and boundary conditions to a kernel, and to a fit with a known roughness."""
 
+import numpy as np
+
 import hilbertsd as hsd
 
 
@@ -13,7 +15,7 @@ def main() -> None:
     G = hsd.gram(kernel, x)
     result = hsd.self_distill(G, y, eps=0.06, rounds=4)
     print("collapse round:", result.collapse_round)
-    for t in range(result.collapse_round or len(result.multipliers)):
+    for t in np.flatnonzero(np.isfinite(result.multipliers)):
         closed_form = kernel.roughness(result.dual_coef[t], x)
         by_quadrature, error = kernel.roughness_by_quadrature(result.dual_coef[t], x)
         print(f"R(f_{t}) = {closed_form:.6f}, by quadrature {by_quadrature:.6f} ± {error:.0e}")

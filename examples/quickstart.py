@@ -19,7 +19,7 @@ def main() -> None:
     cross = hsd.cross_gram(kernel, new, x)
     truth = np.sin(2 * np.pi * new)
     print("round  multiplier  r_t    degrees of freedom  error to the truth")
-    for t in range(result.collapse_round or len(result.multipliers)):
+    for t in np.flatnonzero(np.isfinite(result.multipliers)):
         error = np.mean((result.predict(cross, t) - truth) ** 2)
         print(
             f"{t:5d}  {result.multipliers[t]:.4e}  {result.label_ratios[t]:.3f}  "

@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(BAD_FILE, f"{where}{error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(INTERRUPTED, "interrupted; nothing half done was left behind")
+        return _fail(INTERRUPTED, "interrupted; every file that was written is whole")
 
 
 def _fail(code: int, message: str) -> int:

@@ -290,7 +290,7 @@ def _check(result: Distillation) -> None:
         if shape(result, field) != (*(sizes[a] for a in axes), *outputs):
             raise wrong(field)
     collapse = result.collapse_round
-    if isinstance(collapse, tuple) != bool(outputs) or (outputs and len(collapse) != outputs[0]):
+    if (len(collapse) if isinstance(collapse, tuple) else None) != next(iter(outputs), None):
         raise wrong("collapse_round")
     for round_ in collapse if isinstance(collapse, tuple) else (collapse,):
         if round_ is not None and (type(round_) is not int or not 0 <= round_ <= sizes["T"]):

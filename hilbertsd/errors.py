@@ -35,11 +35,11 @@ class InfeasibleToleranceError(HilbertSDError):
         """Name the tolerance, the floor and the way out."""
         where = f" (output {self.output})" if self.output else ""
         digits = 6 if f"{self.eps:.6g}" != f"{self.floor:.6g}" else 17
+        eps, floor = f"{self.eps:.{digits}g}", f"{self.floor:.{digits}g}"
         return (
-            f"eps = {self.eps:.{digits}g} cannot be reached{where}: G has numerical rank "
-            f"{self.rank} of {self.size} (eigenvalues at or below {self.threshold:.3g} count as zero), so every "
-            f"fit leaves a mean squared residual of at least {self.floor:.{digits}g}. "
-            f"Choose eps above {self.floor:.{digits}g}."
+            f"eps = {eps} cannot be reached{where}: G has numerical rank {self.rank} of "
+            f"{self.size} (eigenvalues at or below {self.threshold:.3g} count as zero), so every "
+            f"fit leaves a mean squared residual of at least {floor}. Choose eps above {floor}."
         )
 
 

@@ -25,7 +25,7 @@ from hilbertsd.kernels.high_precision import working_digits
 X, S, T = sympy.Symbol("x"), sympy.Symbol("s"), sympy.Symbol("t")
 
 # Beyond this many operations a simplification takes longer than it is worth.
-MAX_SIMPLIFIED_OPERATIONS = 60
+MAX_SIMPLIFIED_OPERATIONS = 30
 MAX_MINOR_TERMS = 300  # of one minor; beyond this no one can use the expression
 MAX_TERMS = 40  # in the polynomials whose common factors are taken out
 

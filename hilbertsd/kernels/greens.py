@@ -173,7 +173,10 @@ class GreensFunction(Kernel):
 
                 try:
                     with np.errstate(over="raise", invalid="raise"):
-                        part, uncertainty = quad(integrand, start, stop, limit=200)
+                        # full_output: what is left to say is in the error estimate.
+                        part, uncertainty, *_ = quad(
+                            integrand, start, stop, epsabs=0, epsrel=1e-12, full_output=1
+                        )
                 except FloatingPointError:
                     raise HilbertSDError(
                         "the exponentials in the symbolic pieces overflow float64, so this "

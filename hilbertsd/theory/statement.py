@@ -1,0 +1,92 @@
+"""What a claim of the theory is, as data: both sides, its kind, its hypotheses, its source.
+
+A statement is a pure function of a :class:`~hilbertsd.theory.chain.Chain` that returns a
+:class:`Check`. It is written in the chain's own array namespace, so that the same formula serves
+floats, balls (certificates) and traced JAX arrays (the search for counterexamples).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from hilbertsd.errors import HilbertSDError
+from hilbertsd.theory.chain import Chain
+
+Kind = Literal["identity", "lower", "upper", "two-sided", "monotone", "limit", "rate"]
+
+
+class Check(NamedTuple):
+    """Both sides of a claim: lower <= actual <= upper, arrays that broadcast together."""
+
+    lower: Any
+    """-inf where the claim has no lower side; equal to ``upper`` for an identity."""
+    actual: Any
+    """Computed without the formula under test."""
+    upper: Any
+    """+inf where the claim has no upper side."""
+    scale: Any
+    """What rounding is relative to."""
+    trivial_lower: Any = float("-inf")
+    """What is known without the claim: a bound that says no more is vacuous."""
+    trivial_upper: Any = float("inf")
+
+
+class Hypothesis(NamedTuple):
+    """A named condition on the chain."""
+
+    name: str
+    holds: Callable[[Chain], bool]
+
+
+class NotApplicable(HilbertSDError):
+    """A statement was evaluated on a chain that breaks one of its hypotheses."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One claim. Calling it evaluates both sides, after its hypotheses have been checked."""
+
+    name: str
+    title: str
+    kind: Kind
+    source: str
+    section: str
+    about: Literal["rounds", "chain"]
+    """Single rounds, also of singular problems and varying ε; or the constant-ε chain."""
+    requires: tuple[Hypothesis, ...]
+    sides: Callable[[Chain], Check] = field(repr=False)
+
+    def missing(self, chain: Chain) -> Hypothesis | None:
+        """The first hypothesis that fails on the chain, or None."""
+        return next((h for h in self.requires if not h.holds(chain)), None)
+
+    def __call__(self, chain: Chain) -> Check:
+        """Evaluate both sides; raises :class:`NotApplicable` naming the hypothesis that fails."""
+        if (hypothesis := self.missing(chain)) is not None:
+            raise NotApplicable(f"{self.title} is not applicable: it needs {hypothesis.name}")
+        return self.sides(chain)
+
+
+REGISTRY: dict[str, Statement] = {}
+
+
+def statement(
+    title: str,
+    *,
+    kind: Kind,
+    source: str,
+    section: str,
+    about: Literal["rounds", "chain"] = "chain",
+    requires: tuple[Hypothesis, ...] = (),
+) -> Callable[[Callable[[Chain], Check]], Statement]:
+    """Register a function of a chain as a statement under the function's own name."""
+
+    def register(sides: Callable[[Chain], Check]) -> Statement:
+        result = Statement(sides.__name__, title, kind, source, section, about, requires, sides)
+        result.__dict__["__doc__"] = sides.__doc__
+        REGISTRY[result.name] = result
+        return result
+
+    return register

@@ -16,20 +16,22 @@ class Comparison:
     name: str
     ours: str
     theirs: str
-    claim: str
+    at: str
+    """The size that the claim speaks of."""
     settings: dict[str, Any]
     our_seconds: list[float]
     their_seconds: list[float]
-    at_most: float | None = None
-    """Largest ours/theirs that the claim allows."""
-    at_least: float | None = None
-    """Smallest theirs/ours that the claim allows."""
+    limit: float
+    speed_up: bool = False
+    """False: ours/theirs at most ``limit``. True: theirs/ours at least ``limit``."""
+    judged: bool = True
+    """False for quick runs at small sizes, which say nothing about the claim."""
 
     @property
     def ratios(self) -> list[float]:
-        """ours/theirs, or theirs/ours where the claim is a speed-up."""
+        """ours/theirs pair by pair, or theirs/ours where the claim is a speed-up."""
         pairs = zip(self.our_seconds, self.their_seconds, strict=True)
-        return [b / a if self.at_least is not None else a / b for a, b in pairs]
+        return [b / a if self.speed_up else a / b for a, b in pairs]
 
     @property
     def median(self) -> float:
@@ -37,11 +39,12 @@ class Comparison:
         return statistics.median(self.ratios)
 
     @property
-    def met(self) -> bool:
-        """Whether the median meets the claim."""
-        if self.at_least is not None:
-            return self.median >= self.at_least
-        return self.at_most is None or self.median <= self.at_most
+    def verdict(self) -> str:
+        """Whether the median meets the claim: met, MISSED or not judged."""
+        if not self.judged:
+            return "not judged"
+        met = self.median >= self.limit if self.speed_up else self.median <= self.limit
+        return "met" if met else "MISSED"
 
 
 def pairs(

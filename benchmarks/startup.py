@@ -23,9 +23,10 @@ def import_time(quick: bool) -> Comparison:
         name="import hilbertsd over import numpy, scipy.linalg",
         ours=OURS,
         theirs=THEIRS,
-        claim="ours/theirs at most 1.5",
+        at="a fresh interpreter",
         settings={"fresh interpreters": repeats},
         our_seconds=ours,
         their_seconds=theirs,
-        at_most=None if quick else 1.5,
+        limit=1.5,
+        judged=not quick,
     )

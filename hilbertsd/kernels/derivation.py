@@ -285,7 +285,9 @@ def tidy(expression: Any) -> Any:
     # To SymPy exp(1000 x) is the 1000th power of exp(x), which it simplifies as a polynomial.
     if expression.count_ops() > MAX_SIMPLIFIED_OPERATIONS or working_digits(expression) > 200:
         return expression
-    return min(expression, sympy.simplify(expression), key=lambda candidate: candidate.count_ops())
+    exponential = sympy.powsimp(sympy.expand(expression.rewrite(sympy.exp)))
+    candidates = (expression, sympy.simplify(expression), exponential)
+    return min(candidates, key=lambda candidate: candidate.count_ops())
 
 
 def _solutions(family: RootFamily) -> list[Any]:

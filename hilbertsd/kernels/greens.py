@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # Above this error relative to the largest |g|, the float64 values come with a warning.
 EVALUATION_TOLERANCE = 1e-11
 
+# Largest |root of L| times the length of the interval: the checks carry this many digits and more.
+MAX_STIFFNESS = 2000.0
+
 
 class NullSpaceError(HilbertSDError):
     """R(f) = 0 for functions other than 0, so that no Green's function exists.
@@ -282,6 +285,14 @@ def greens(
     if null:
         raise NullSpaceError(null)
     families = root_families(problem)
+    span = float(problem.upper - problem.lower)
+    stiffness = max(abs(complex(float(f.alpha), float(f.beta))) for f in families) * span
+    if stiffness > MAX_STIFFNESS:
+        raise HilbertSDError(
+            f"the fastest root of L times the length of the interval is {stiffness:.4g}, above "
+            f"{MAX_STIFFNESS:g}; at that scale the ends no longer matter: shorten the interval, or "
+            "use a kernel of the whole line, such as matern."
+        )
     expression = derive(problem, families)
     checks = verify(expression, problem)
     failed = [check.name for check in checks if not check.passed]

@@ -329,6 +329,7 @@ def test_null_spaces_are_named(arguments, dimension):
         (("D", None, 3), "3 is not a boundary condition"),
         (("D", None, ["f(0)=0", None]), "None is not a boundary condition"),
         ((["D^4", "1"], None, "f(0)=0"), "thousands of terms"),
+        ((["D", "1"], [1, 10**8], ""), "is 1e\\+04, above 2000"),
         (("D^5 - D - 1", None, "f(0)=0"), "no closed form"),
     ],
 )

@@ -27,7 +27,7 @@ from hilbertsd.multiplier import MAX_ITERATIONS
 
 _ROUNDING = 2 * float(jnp.finfo("float64").eps)
 _TOGETHER = 64
-"""Chains iterated together on a CPU: few enough to stay in its cache, and to wait for each other."""
+"""Chains iterated together on a CPU: few enough for its cache, so that none waits for many."""
 
 
 class Chains(NamedTuple):
@@ -131,9 +131,9 @@ def chains(d: Any, z: Any, eps: Any, rounds: int, size: int | None = None) -> Ch
     ...         spectrum.eigenvalues, z[:, None, :], np.array([0.01, 0.04, 0.16]), rounds=30
     ...     )
     ...     print(np.asarray(runs.collapse_round))
-    [[8 4 2]
-     [11 6 3]
-     [23 11 5]]
+    [[ 7  3  1]
+     [ 9  4  2]
+     [13  6  3]]
     """
     if not jax.config.jax_enable_x64:
         raise HilbertSDError(
@@ -194,7 +194,8 @@ def _run(d: jax.Array, x: jax.Array, fits: int) -> tuple[jax.Array, jax.Array]:
     """Multipliers and label ratios of labels x in units of √(K ε)."""
     nodes = x.shape[-1]
     flat = (d.reshape(-1, nodes), x.reshape(-1, nodes))
-    c, r = lax.map(lambda chain: _chain(*chain, fits), flat, batch_size=_TOGETHER)
+    together = _TOGETHER if jax.default_backend() == "cpu" else len(flat[0])
+    c, r = lax.map(lambda chain: _chain(*chain, fits), flat, batch_size=max(together, 1))
     return c.reshape(*x.shape[:-1], fits), r.reshape(*x.shape[:-1], fits + 1)
 
 

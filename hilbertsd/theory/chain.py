@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hilbertsd.distillation import Distillation
+from hilbertsd.distillation import TIE_TOLERANCE, Distillation
 from hilbertsd.errors import HilbertSDError
 
 
@@ -42,7 +42,15 @@ class Chain:
     start
         The round of the user's chain that is round 0 here.
     constant
-        Whether all ε_t are equal.
+        Whether all s_t are equal: the tolerance is the same and the labels start in the range.
+    error
+        Estimated relative error of c, of the labels and of r, the largest over all rounds.
+    distinct
+        Indices of the first of each group of tied eigenvalues, decided on floats; None: all
+        eigenvalues are distinct.
+    columns
+        (n+1, m, Q) coordinates of each output where one tolerance is joint to several, and z
+        holds their row norms; else None.
     """
 
     xp: ModuleType
@@ -54,6 +62,9 @@ class Chain:
     collapsed: bool
     start: int = 0
     constant: bool = True
+    error: float = 0.0
+    distinct: tuple[int, ...] | None = None
+    columns: Any = None
 
     @property
     def fits(self) -> int:
@@ -69,6 +80,17 @@ class Chain:
     def r(self) -> Any:
         """(n+1,) label ratios r_t = ‖y_t‖/√(K ε_t)."""
         return self.norms / self.s
+
+    @property
+    def excess(self) -> Any:
+        """(n,) r_t − 1 of the non-trivial fits, from the difference of squares."""
+        norms, s = self.norms[:-1], self.s[:-1]
+        return (norms**2 - s**2) / (s * (norms + s))
+
+    @property
+    def stiffness(self) -> Any:
+        """(n,) r_t/(r_t − 1): how many times r_t − 1 magnifies what rounding does to r_t."""
+        return 1 + 1 / self.excess
 
     @property
     def kappa(self) -> Any:
@@ -89,11 +111,34 @@ class Chain:
             rows.append(product)
         return self.xp.stack(rows)
 
+    @property
+    def neighbours(self) -> tuple[Any, Any]:
+        """(p,), (p,) the smaller d_j and the larger d_k of consecutive distinct eigenvalues."""
+        first = np.arange(len(self.d)) if self.distinct is None else np.array(self.distinct)
+        return self.d[first[:-1]], self.d[first[1:]]
+
+    @property
+    def log_steps(self) -> Any:
+        """(n, p) log A_t[k]/A_t[j] over :attr:`neighbours`; no cancellation in clusters.
+
+        A_t[k]/A_t[j] = d_k (c + d_j)/(d_j (c + d_k)) = 1 + (d_k − d_j)/d_j · c/(c + d_k).
+        """
+        low, high = self.neighbours
+        c = self.c[:, None]
+        return self.xp.log1p((high - low) / low * (c / (c + high)))
+
 
 def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
     """The chain of one output as ``"rounds"`` and as ``"chain"`` statements see it.
 
-    The latter is None where no non-trivial fit starts in the range of G.
+    The latter is None where no non-trivial fit starts in the range of G. With a joint tolerance
+    all outputs make one chain, on the row norms √(Σ_q z_kq²): the recurrence asks for the
+    spectral measure of the labels only.
+
+    Raises
+    ------
+    HilbertSDError
+        If the result does not hold every eigenvalue.
     """
     if result.spectrum is None or result.spectrum.kind != "exact":
         raise HilbertSDError("the statements need every eigenvalue; use method='dense'")
@@ -109,19 +154,44 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
     eps = of(result.eps, 2)
     ratios = of(result.label_ratios, 2)
     floor = float(of(np.asarray(spectrum.residual_floor), 1))
-    weights = of(spectrum.basis_weights, 3)[:n][:, inside]
-    start = of(spectrum.coordinates, 2)[inside]
-    z = np.vstack([start[None], weights * start])
+    kept = np.vstack([np.ones(len(d)), of(spectrum.basis_weights, 3)[:n][:, inside]])
+    columns = None
+    if result.joint and spectrum.coordinates.ndim == 2:
+        columns = kept[:, :, None] * spectrum.coordinates[inside]
+        z = kept * np.sqrt(np.sum(spectrum.coordinates[inside] ** 2, axis=1))
+    else:
+        z = kept * of(spectrum.coordinates, 2)[inside]
     size = len(spectrum.eigenvalues)
     s = np.sqrt(size * np.append(eps, eps[-1])[: n + 1])
     s_range = s.copy()
     s_range[0] = np.sqrt(size * (eps[0] - floor)) if n else s[0]
-    collapsed = bool(ratios[n] <= 1)
+    common = {
+        "collapsed": bool(ratios[n] <= 1),
+        "error": _error(result, n, output),
+        "distinct": _distinct(d),
+    }
     constant = bool(np.all(eps == eps[0]))
-    whole = Chain(np, size, d, z, c[:n], s_range, collapsed, 0, constant)
+    whole = Chain(
+        np, size, d, z, c[:n], s_range, start=0, constant=constant and floor == 0, columns=columns, **common
+    )
     if floor == 0:
         return {"rounds": whole, "chain": whole}
     if n < 1:
         return {"rounds": whole, "chain": None}
-    later = Chain(np, size, d, z[1:], c[1:n], s[1:], collapsed, 1, bool(np.all(eps[1:] == eps[-1])))
+    constant = bool(np.all(eps[1:] == eps[-1]))
+    outputs = None if columns is None else columns[1:]
+    later = Chain(np, size, d, z[1:], c[1:n], s[1:], start=1, constant=constant, columns=outputs, **common)
     return {"rounds": whole, "chain": later}
+
+
+def _error(result: Distillation, n: int, output: int) -> float:
+    """Largest estimated relative error of n fits of one output, or of all with a joint one."""
+    relative = result.label_ratio_error[: n + 1] / np.maximum(result.label_ratios[: n + 1], 1)
+    parts = (result.multiplier_error[:n], result.label_error[: n + 1], relative)
+    own = (p if p.ndim == 1 or result.joint else p[:, output] for p in parts)
+    return max(float(p.max(initial=0.0)) for p in own)
+
+
+def _distinct(d: np.ndarray) -> tuple[int, ...]:
+    steps = np.flatnonzero(np.diff(d) > TIE_TOLERANCE * d[1:]) + 1
+    return (0, *(int(k) for k in steps)) if len(d) else ()

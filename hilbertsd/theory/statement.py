@@ -34,7 +34,7 @@ class Check(NamedTuple):
 
 
 class Hypothesis(NamedTuple):
-    """A named condition on the chain."""
+    """A named condition, decided on a chain of floats."""
 
     name: str
     holds: Callable[[Chain], bool]
@@ -57,6 +57,8 @@ class Statement:
     """Single rounds, also of singular problems and varying ε; or the constant-ε chain."""
     requires: tuple[Hypothesis, ...]
     sides: Callable[[Chain], Check] = field(repr=False)
+    tight: str = ""
+    """Where it is attained, or that no such problem is known."""
 
     def missing(self, chain: Chain) -> Hypothesis | None:
         """The first hypothesis that fails on the chain, or None."""
@@ -80,11 +82,13 @@ def statement(
     section: str,
     about: Literal["rounds", "chain"] = "chain",
     requires: tuple[Hypothesis, ...] = (),
+    tight: str = "",
 ) -> Callable[[Callable[[Chain], Check]], Statement]:
     """Register a function of a chain as a statement under the function's own name."""
 
     def register(sides: Callable[[Chain], Check]) -> Statement:
-        result = Statement(sides.__name__, title, kind, source, section, about, requires, sides)
+        name = sides.__name__
+        result = Statement(name, title, kind, source, section, about, requires, sides, tight)
         result.__dict__["__doc__"] = sides.__doc__
         REGISTRY[result.name] = result
         return result

@@ -268,7 +268,12 @@ def root(d: jax.Array, weights: jax.Array, warm_start: jax.Array) -> jax.Array:
 
 @root.defjvp
 def _root_jvp(primals, tangents):
-    """du = Σ [dw_k a_k² − 2 u w_k a_k³ dd_k] / (2 Σ w_k d_k a_k³), with a = 1/(1 + u d)."""
+    """Differentiate the secular equation.
+
+    With a = 1/(1 + u d),
+
+    du = Σ [dw_k a_k² − 2 u w_k a_k³ dd_k] / (2 Σ w_k d_k a_k³).
+    """
     d, weights, _ = primals
     d_dot, weights_dot, _ = tangents
     u = root(*primals)

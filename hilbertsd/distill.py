@@ -76,7 +76,8 @@ def self_distill(
         (K,) labels, or (K, Q) for Q outputs. In the units of the labels.
     eps
         Tolerance ε of the mean squared residual, in squared units of the labels: a number; (Q,)
-        one for each output; (T, 1) or (T, Q) for each of the T = rounds + 1 fits.
+        one for each output; (T, 1) or (T, Q) for each of the T = rounds + 1 fits, with one output
+        also (T,).
     rounds
         Rounds after ordinary training: fits t = 0 .. rounds.
     joint
@@ -229,8 +230,8 @@ def _warn(result: Distillation) -> None:
     if worst > PRECISION_LIMIT:
         warnings.warn(
             f"a multiplier or labels have an estimated relative error of {worst:.1g}: the problem "
-            "is ill-conditioned (eps near the residual floor or near ‖y‖²/K, or G nearly "
-            "singular); see multiplier_error and label_error",
+            "is ill-conditioned for the precision of G (eps near the residual floor or near "
+            "‖y‖²/K, or G nearly singular); see multiplier_error and label_error",
             PrecisionWarning,
             stacklevel=3,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hilbertsd import inputs, storage
-from hilbertsd.errors import HilbertSDError
+from hilbertsd.errors import CollapseWarning, HilbertSDError
 
 TIE_TOLERANCE = 1e-10
 """Eigenvalues within this share of each other count as one in the sparsity index: the index
@@ -83,7 +84,7 @@ class Spectrum:
         return np.where(alive, ratios.min(axis=1), np.nan)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Distillation:
     """A chain of self-distillation rounds; Q is dropped from every shape for 1-d labels.
 
@@ -184,6 +185,24 @@ class Distillation:
             )
         return lower, upper
 
+    def __repr__(self) -> str:
+        """Name what a reader asks first; the arrays are attributes."""
+        fits, size = len(self.multipliers), self.labels.shape[1]
+        outputs = "" if self.labels.ndim == 2 else f", {self.labels.shape[2]} outputs"
+        worst = max(self.multiplier_error.max(), self.label_error.max())
+        return (
+            f"<Distillation: {size} points{outputs}, {fits} fits, "
+            f"collapse_round={self.collapse_round}, estimated errors at most {worst:.0e}>"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two chains are the same to the last bit, provenance included."""
+        if not isinstance(other, Distillation):
+            return NotImplemented
+        return self is other or self.to_json() == other.to_json()
+
+    __hash__ = None  # type: ignore[assignment]
+
     def predict(self, cross: Any, t: int = -1) -> np.ndarray:
         """Predictions of fit t at new points: ``cross @ dual_coef[t]``.
 
@@ -192,11 +211,16 @@ class Distillation:
         cross
             (n, K) cross-Gram g(x, x_k)/K, from :func:`hilbertsd.cross_gram`.
         t
-            The fit, 0 for ordinary training; -1 is the last one, zero if the chain collapsed.
+            The fit, 0 for ordinary training; -1 is the last one.
 
         Returns
         -------
         (n,) or (n, Q)
+
+        Warns
+        -----
+        CollapseWarning
+            If the chain has collapsed by round t, so that the prediction is zero everywhere.
 
         Examples
         --------
@@ -215,6 +239,13 @@ class Distillation:
         fits = len(self.dual_coef)
         if isinstance(t, bool) or not hasattr(t, "__index__") or not -fits <= t < fits:
             raise HilbertSDError(f"t = {t!r} is not one of the {fits} fits 0 .. {fits - 1}")
+        if not np.isfinite(self.multipliers[t]).any():
+            warnings.warn(
+                f"fit t = {t} is the zero function: the chain collapsed at round "
+                f"{self.collapse_round}; earlier fits are t < collapse_round",
+                CollapseWarning,
+                stacklevel=2,
+            )
         return matrix @ self.dual_coef[t]
 
     def to_json(self) -> str:

@@ -39,7 +39,8 @@ class InfeasibleToleranceError(HilbertSDError):
         return (
             f"eps = {eps} cannot be reached{where}: G has numerical rank {self.rank} of "
             f"{self.size} (eigenvalues at or below {self.threshold:.3g} count as zero), so every "
-            f"fit leaves a mean squared residual of at least {floor}. Choose eps above {floor}."
+            f"fit leaves a mean squared residual of at least {floor}. Choose eps above {floor}, "
+            "or a kernel of higher numerical rank (rougher, or with a shorter length scale)."
         )
 
 

@@ -29,6 +29,11 @@ def real_array(name: str, value: Any) -> np.ndarray:
         raise HilbertSDError(f"{name} is not a rectangular array of numbers: {error}") from None
     if array.dtype.kind == "c":
         raise HilbertSDError(f"{name} is complex; the theory is for real {name}")
+    if callable(value):
+        raise HilbertSDError(
+            f"{name} must be an array of numbers, got {type(value).__name__}; a kernel becomes a "
+            "Gram matrix by hilbertsd.gram(kernel, x)"
+        )
     if array.dtype.kind not in "fiub":
         raise HilbertSDError(
             f"{name} must be an array of numbers, got dtype {array.dtype}; convert it with "
@@ -42,9 +47,8 @@ def real_array(name: str, value: Any) -> np.ndarray:
         array = array.astype(np.float64, copy=False)
     if not np.isfinite(array).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise HilbertSDError(
-            f"{name}[{', '.join(map(str, index))}] is {array[index]}; every entry must be finite"
-        )
+        entry = f"{name}[{', '.join(map(str, index))}]" if index else name
+        raise HilbertSDError(f"{entry} is {array[index]}; every entry must be finite")
     return array
 
 
@@ -89,7 +93,8 @@ def gram_matrix(G: Any) -> Any:
     if matrix.dtype == np.float32:
         warnings.warn(
             "G is float32: eigenvalues below K·1.2e-7·d_max are lost, and the error estimates "
-            "grow by 5e8; build G in float64 for full accuracy",
+            "grow by 5e8; build G in float64 for full accuracy (JAX arrays are float32 unless "
+            "made under jax.enable_x64(True) or jax.config.update('jax_enable_x64', True))",
             PrecisionWarning,
             stacklevel=4,
         )
@@ -108,8 +113,18 @@ def labels(y: Any, size: int) -> np.ndarray:
 
 
 def tolerances(eps: Any, *, fits: int, outputs: int, joint: bool) -> np.ndarray:
-    """Return (T, Q) positive tolerances, broadcast from a number, (Q,), (T, 1) or (T, Q)."""
+    """Return (T, Q) positive tolerances, broadcast from a number, (Q,), (T, 1) or (T, Q).
+
+    With one output (T,) means one a fit.
+    """
+    if isinstance(eps, str):
+        raise HilbertSDError(
+            f"eps must be a number, got {eps!r}; a share of the label power is, for instance, "
+            "0.05 * np.mean(y**2)"
+        )
     array = real_array("eps", eps)
+    if outputs == 1 and array.shape == (fits,):
+        array = array[:, None]
     widths = (1,) if joint else (1, outputs)
     fitting = (
         array.ndim == 0
@@ -117,12 +132,17 @@ def tolerances(eps: Any, *, fits: int, outputs: int, joint: bool) -> np.ndarray:
         or (array.ndim == 2 and array.shape[0] in (1, fits) and array.shape[1] in widths)
     )
     if not fitting:
-        raise HilbertSDError(
-            f"eps must be a number, ({outputs},) one an output, or ({fits}, 1) or "
-            f"({fits}, {outputs}) one a fit (rounds + 1 = {fits})"
-            + (", with a joint tolerance shared by all outputs" if joint else "")
-            + f"; got shape {array.shape}"
-        )
+        one_a_fit = f"one a fit (rounds + 1 = {fits})"
+        if outputs == 1:
+            shapes = f"a number or ({fits},), {one_a_fit}"
+        elif joint:
+            shapes = f"a number shared by all outputs, or ({fits}, 1), {one_a_fit}"
+        else:
+            shapes = (
+                f"a number, ({outputs},), one an output, or ({fits}, 1) or ({fits}, {outputs}), "
+                f"{one_a_fit}"
+            )
+        raise HilbertSDError(f"eps must be {shapes}; got shape {array.shape}")
     if (array <= 0).any():
         raise HilbertSDError(
             f"eps must be positive, got {array.min():.6g}: with eps = 0 the fit interpolates and "
@@ -178,7 +198,7 @@ def _symmetric(matrix: np.ndarray, unit: float) -> np.ndarray:
     if largest > max(size, 100) * unit * scale:
         raise HilbertSDError(
             f"G is not symmetric: G[{where[0]}, {where[1]}] and its mirror image differ by "
-            f"{largest:.6g}; if that is intended, pass (G + G.T) / 2"
+            f"{largest:.6g}; if it should be, pass (G + G.T) / 2"
         )
     return (matrix + matrix.T) / 2 if largest > 0 else matrix
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import tempfile
@@ -24,6 +25,8 @@ VERSION = 1
 def replacing(path: str | PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file that takes the place of ``path`` once the block has succeeded."""
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
     encoding = None if "b" in mode else "utf-8"
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
@@ -50,7 +53,8 @@ def from_json(text: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     try:
         document = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise HilbertSDError(f"this is not JSON: {error}") from None
+        hint = "; from_json takes the text, not a path" if str(text).endswith(".json") else ""
+        raise HilbertSDError(f"this is not JSON: {error}{hint}") from None
     return _fields(document)
 
 
@@ -86,8 +90,8 @@ def from_npz(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] 
     except FileNotFoundError:
         raise HilbertSDError(f"there is no file {name}") from None
     except Exception as error:  # zip, zlib and header parsers each raise their own
-        what = str(error) or type(error).__name__
-        raise HilbertSDError(f"{name} is not a chain: {what}") from None
+        what = type(error).__name__
+        raise HilbertSDError(f"{name} is not a chain: not an npz file of this package ({what})") from None
     return _fields(document, arrays)
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 
 import hilbertsd as hsd
 from hilbertsd import batch
-from tests import reference
-from tests.problems import ROUNDING, assert_close, problem, problems
+import reference
+from problems import ROUNDING, assert_close, problem, problems
 
 MULTIPLIERS = 1e-10
 """Ten rounds on spectra of five decades, relative, ratios at least 1e-3 above 1: observed below
@@ -33,7 +33,9 @@ def _numpy(runs: batch.Chains) -> tuple[np.ndarray, ...]:
 
 
 def test_a_batch_agrees_with_sixty_digits_chain_by_chain():
-    cases = [problem(seed, size=7, decades=5, zeros=seed % 3, repeated=seed % 4) for seed in range(12)]
+    cases = [
+        problem(seed, size=7, decades=5, zeros=seed % 3, repeated=seed % 4) for seed in range(12)
+    ]
     d = np.array([case.eigenvalues for case in cases])
     z = np.array([case.coordinates for case in cases])
     eps = np.array([case.eps for case in cases])
@@ -159,9 +161,7 @@ def test_derivatives_agree_with_sixty_digits():
             move = reference.multiprecision(np.zeros(len(parameters)))
             move[k] = step
             expected = (numbers(exact + move) - numbers(exact - move)) / (2 * step)
-            assert_close(
-                forward[:, k], expected.astype(float), rtol=DERIVATIVES, atol=DERIVATIVES
-            )
+            assert_close(forward[:, k], expected.astype(float), rtol=DERIVATIVES, atol=DERIVATIVES)
 
 
 def test_second_derivatives_agree_with_differences_of_the_first():

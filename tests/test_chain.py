@@ -302,6 +302,11 @@ def test_no_kernel_at_all():
 # Collapse
 
 
+def zero_predictions(result, cross, t):
+    with pytest.warns(hsd.CollapseWarning, match=f"collapsed at round {result.collapse_round}"):
+        return result.predict(cross, t=t)
+
+
 def test_after_collapse_everything_is_zero():
     p = PROBLEMS[3]
     result = distill(p, rounds=30)
@@ -315,9 +320,7 @@ def test_after_collapse_everything_is_zero():
         result.dual_coef[stop:],
         result.spectrum.basis_weights[stop:],
         result.label_ratios[stop + 1 :],
-        result.predict(p.gram),
-        result.predict(p.gram, t=-1),
-        result.predict(p.gram, t=stop),
+        *(zero_predictions(result, p.gram, t) for t in (-1, stop)),
     ):
         assert array.size
         assert (array == 0).all()
@@ -661,3 +664,18 @@ def test_importing_the_package_is_cheap():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == ["[]", "[]", "['sympy']"]
+
+
+def test_one_output_takes_a_tolerance_for_each_fit_as_it_hands_it_out():
+    p = PROBLEMS[3]
+    eps = p.eps * np.array([1.0, 0.5, 2.0])
+    result = hsd.self_distill(p.gram, p.y, eps, rounds=2)
+    assert result == hsd.self_distill(p.gram, p.y, eps[:, None], rounds=2)
+    assert result == hsd.self_distill(p.gram, p.y, result.eps, rounds=2)
+    assert result != hsd.self_distill(p.gram, p.y, eps[::-1], rounds=2)
+
+
+def test_the_representation_is_one_line():
+    result = distill(PROBLEMS[3], rounds=30)
+    assert repr(result).count("\n") == 0
+    assert f"collapse_round={result.collapse_round}" in repr(result)

@@ -71,8 +71,14 @@ class Decomposition:
         y
             (K,) or (K, Q) labels.
         """
-        z = self.coordinates(np.asarray(y, dtype=float))
-        return self.lift(_rows(response, z) * z)
+        z = self.coordinates(inputs.labels(y, self.size))
+        filtered = inputs.real_array("response", response)
+        if filtered.shape != (self.size,):
+            raise HilbertSDError(
+                f"response must be a filter at the {self.size} eigenvalues, for instance "
+                f"filters.ridge(decomposition.eigenvalues, c); got shape {filtered.shape}"
+            )
+        return self.lift(_rows(filtered, z) * z)
 
     def dual_coef(self, response: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Coefficients β = Vᵀ D⁺ h(D) V y, so that f(x) = cross_gram(kernel, x, x_k) @ β.
@@ -113,7 +119,7 @@ def decompose(matrix: Any) -> Decomposition:
     if eigenvalues[0] < -negative:
         raise HilbertSDError(
             f"G is not positive semidefinite: its smallest eigenvalue is {eigenvalues[0]:.6g}, "
-            f"below the -{negative:.3g} that rounding explains. A kernel gives a positive "
+            f"below the {-negative or 0.0:.3g} that rounding explains. A kernel gives a positive "
             "semidefinite Gram matrix: check the kernel, or the rows and columns of G."
         )
     eigenvalues = np.where(eigenvalues <= threshold, 0.0, eigenvalues)

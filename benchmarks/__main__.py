@@ -23,11 +23,22 @@ from hilbertsd.storage import replacing
 COMPARISONS = (rounds_over_eigh, chain_over_kernel_ridge, import_time)
 
 
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
 def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="Small sizes; no claim is judged.")
     ] = False,
-    output: Annotated[Path | None, typer.Option(help="Write the measurements as JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the measurements as JSON.")
+    ] = None,
 ) -> None:
     """Measure the claims of speed, each against its peer in one process."""
     console = Console(highlight=False)
@@ -75,4 +86,4 @@ def _document(results: list[Comparison], quick: bool) -> dict:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app(prog_name="python -m benchmarks")

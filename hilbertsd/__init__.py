@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hilbertsd.version import __version__
 
 if TYPE_CHECKING:
-    from hilbertsd import datasets, filters, kernels, plots
+    from hilbertsd import batch, datasets, filters, kernels, plots, theory
     from hilbertsd.distill import decompose, self_distill
     from hilbertsd.distillation import Distillation, Spectrum
     from hilbertsd.errors import (
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from hilbertsd.multiplier import alpha_to_multiplier, multiplier_to_alpha
     from hilbertsd.operators.gram import cross_gram, gram
     from hilbertsd.routes.dense import Decomposition
+    from hilbertsd.theory.certify import certify
+    from hilbertsd.theory.verifier import check_certificate
 
 __all__ = [
     "CollapseWarning",
@@ -39,6 +41,9 @@ __all__ = [
     "Spectrum",
     "__version__",
     "alpha_to_multiplier",
+    "batch",
+    "certify",
+    "check_certificate",
     "cross_gram",
     "datasets",
     "decompose",
@@ -48,6 +53,7 @@ __all__ = [
     "multiplier_to_alpha",
     "plots",
     "self_distill",
+    "theory",
 ]
 
 # Loaded when first used: importing the package costs little more than NumPy.
@@ -60,13 +66,15 @@ _HOMES = {
     "PrecisionWarning": "errors",
     "Spectrum": "distillation",
     "alpha_to_multiplier": "multiplier",
+    "certify": "theory.certify",
+    "check_certificate": "theory.verifier",
     "cross_gram": "operators.gram",
     "decompose": "distill",
     "gram": "operators.gram",
     "multiplier_to_alpha": "multiplier",
     "self_distill": "distill",
 }
-_MODULES = frozenset({"datasets", "filters", "kernels", "plots"})
+_MODULES = frozenset({"batch", "datasets", "filters", "kernels", "plots", "theory"})
 
 
 def __getattr__(name: str) -> Any:

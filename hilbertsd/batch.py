@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 
 from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
@@ -135,7 +136,7 @@ def chains(d: Any, z: Any, eps: Any, rounds: int, size: int | None = None) -> Ch
      [ 9  4  2]
      [13  6  3]]
     """
-    if not jax.config.jax_enable_x64:
+    if jax.dtypes.canonicalize_dtype(float) != jnp.float64:
         raise HilbertSDError(
             "chains in JAX need double precision, which is off: call inside "
             "`with jax.enable_x64(True):`, or switch it on for the whole program by "
@@ -154,14 +155,14 @@ def chains(d: Any, z: Any, eps: Any, rounds: int, size: int | None = None) -> Ch
             f"the batch shapes of d {d.shape[:-1]}, z {z.shape[:-1]} and eps {eps.shape} do not "
             "broadcast"
         ) from None
-    size = d.shape[-1] if size is None else inputs.whole_number("size", size)
-    if size < 1:
-        raise HilbertSDError(f"size must be the number of points K, at least 1, got {size}")
-    if not any(isinstance(array, jax.core.Tracer) for array in (d, z, eps)):
-        _check(d, z, eps, size)
+    points = d.shape[-1] if size is None else inputs.whole_number("size", size)
+    if points < 1:
+        raise HilbertSDError(f"size must be the number of points K, at least 1, got {points}")
+    if not any(isinstance(array, Tracer) for array in (d, z, eps)):
+        _check(d, z, eps, points)
     nodes = (*batch, d.shape[-1])
     d, z = jnp.broadcast_to(d, nodes), jnp.broadcast_to(z, nodes)
-    scale = jnp.sqrt(size * jnp.broadcast_to(eps, batch))
+    scale = jnp.sqrt(points * jnp.broadcast_to(eps, batch))
     c, r = _run(d, z / scale[..., None], rounds + 1)
     return Chains(d, z, scale, c, r)
 
@@ -195,7 +196,9 @@ def _run(d: jax.Array, x: jax.Array, fits: int) -> tuple[jax.Array, jax.Array]:
     nodes = x.shape[-1]
     flat = (d.reshape(-1, nodes), x.reshape(-1, nodes))
     together = _TOGETHER if jax.default_backend() == "cpu" else len(flat[0])
-    c, r = lax.map(lambda chain: _chain(*chain, fits), flat, batch_size=max(together, 1))
+    c, r = lax.map(
+        lambda chain: _chain(chain[0], chain[1], fits), flat, batch_size=max(together, 1)
+    )
     return c.reshape(*x.shape[:-1], fits), r.reshape(*x.shape[:-1], fits + 1)
 
 

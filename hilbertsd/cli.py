@@ -48,7 +48,11 @@ QUIET_POINTS = 1500
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, epilog=EXIT_CODES
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
 )
 
 
@@ -131,18 +135,22 @@ def distill(
         Path | None,
         typer.Argument(
             metavar="FILE.csv",
-            help="Table of numbers separated by commas, semicolons or tabs, in UTF-8.",
+            help="Table of numbers separated by commas, semicolons or tabs, in UTF-8; - reads "
+            "standard input.",
         ),
     ] = None,
     dataset: Annotated[
         Dataset | None,
         typer.Option(
             metavar="NAME",
-            help="Instead of a file: example (the default), digits or diabetes.",
+            help="Instead of a file: example (the default; 11 noisy points of a sine), digits "
+            "(1797 points, 64 features in [0, 1], ten outputs: +1 for the class and -1 for the "
+            "others, centered) or diabetes (442 points, ten features; features and label "
+            "standardized).",
         ),
     ] = None,
     kernel: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="TEXT",
             help="Such as 'matern(1.5, 0.3)' or '2*gaussian(0.5) + laplace(1)'. Default: "
@@ -159,14 +167,14 @@ def distill(
         ),
     ] = None,
     boundary: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(metavar="TEXT", help="With --operator: such as \"f(0)=0, f(1)=0, f''(0)=0\"."),
     ] = None,
     interval: Annotated[
-        str | None, typer.Option(metavar="A,B", help="With --operator. Default: 0,1.")
+        list[str] | None, typer.Option(metavar="A,B", help="With --operator. Default: 0,1.")
     ] = None,
     eps: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="TEXT",
             help="Tolerance of the mean squared residual: '0.045' in squared units of the labels; "
@@ -223,7 +231,7 @@ def distill(
 
     Without arguments: the illustrative example of Mobahi, Farajtabar & Bartlett (2020). Writes
     chain.json, chain.npz, figure.pdf, figure.png and table.txt; with one feature and one label
-    also fits.pdf and fits.png.
+    also fits.pdf and fits.png. A chain that is already there is replaced.
     """
     _refuse(file is not None and dataset is not None, "give a file or --dataset, not both")
     for name, value in {
@@ -235,6 +243,10 @@ def distill(
     }.items():
         unused = file is None and value not in (None, [])
         _refuse(unused, f"{name} is for a file; the datasets are ready as they are")
+    tolerance_text = _once("--eps", eps, "run once for each tolerance")
+    kernel_text = _once("--kernel", kernel, "add kernels in one text, as in 'k1 + k2'")
+    conditions = _once("--boundary", boundary, "put all conditions into one, with commas between")
+    ends = _once("--interval", interval, "all operators share one interval")
     folder = output if output is not None or json else DEFAULT_OUTPUT
     if folder is not None:
         _require_folder(folder)
@@ -244,10 +256,10 @@ def distill(
     from hilbertsd.operators.gram import gram
 
     example = file is None and dataset in (None, Dataset.example)
-    tolerance = asked.Tolerance.parse(eps or (EXAMPLE_EPS if example else "auto"))
+    tolerance = asked.Tolerance.parse(tolerance_text or (EXAMPLE_EPS if example else "auto"))
     if example and not operator:
-        kernel = kernel or "cubic_spline"
-    g = asked.kernel_from_text(kernel, operator or [], boundary, interval)
+        kernel_text = kernel_text or "cubic_spline"
+    g = asked.kernel_from_text(kernel_text, operator or [], conditions, ends)
     if file is None:
         problem = asked.from_dataset((dataset or Dataset.example).value)
     else:
@@ -260,7 +272,7 @@ def distill(
         )
         table = read_table(file, targets=target or [], drop=drop or [], header=header)
         problem = asked.from_table(
-            *(table, file.name),
+            *(table, table.name),
             standardize=not on_interval and standardize is not False,
             center=center is not False,
         )
@@ -284,10 +296,10 @@ def distill(
         heading = problem.note | {"kernel": f"{g!r}, {choice}" if choice else repr(g)}
         if tolerance.kind != "absolute":
             heading["ε"] = str(tolerance)
-        names = []
+        written = ""
         if folder is not None:
             phase("writing")
-            names = _write(folder, result, heading, problem, g)
+            written = _write(folder, result, heading, problem, g)
     if json:
         _print(result.to_json())
         return
@@ -295,13 +307,20 @@ def distill(
 
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else report.WIDTH
-    _print(report.text(result, heading, width=width, terminal=terminal))
-    _print(f"Written to {folder}: {', '.join(names)}\n")
+    outputs = problem.outputs
+    _print(report.text(result, heading, outputs=outputs, width=width, terminal=terminal))
+    _print(f"{written}\n")
 
 
 def _refuse(refused: bool, message: str) -> None:
     if refused:
         raise HilbertSDError(message)
+
+
+def _once(option: str, values: list[str] | None, way_out: str) -> str | None:
+    """Return the one value of an option; a second one would take the first one's place silently."""
+    _refuse(values is not None and len(values) > 1, f"{option} is given more than once; {way_out}")
+    return values[0] if values else None
 
 
 def _require_folder(folder: Path) -> None:
@@ -315,22 +334,37 @@ def _require_folder(folder: Path) -> None:
 
 def _write(
     folder: Path, result: Distillation, heading: dict[str, str], problem: Problem, kernel: Kernel
-) -> list[str]:
-    """Write everything about a chain into a folder and return the names of the files."""
+) -> str:
+    """Write everything about a chain into a folder and return a line that says so.
+
+    A chain that is there is replaced, and figures that this one does not have are removed.
+    """
     from hilbertsd import plots, report
     from hilbertsd.storage import replacing
 
     folder.mkdir(parents=True, exist_ok=True)
+    replaced = any((folder / name).exists() for name in ("chain.json", "chain.npz"))
+    stale = [path for path in (folder / "fits.pdf", folder / "fits.png") if path.exists()]
     with replacing(folder / "chain.json") as file:
         file.write(result.to_json())
     result.to_npz(folder / "chain.npz")
     with replacing(folder / "table.txt") as file:
-        file.write(report.text(result, heading))
+        file.write(report.text(result, heading, outputs=problem.outputs))
     title = f"{heading['data']}, {kernel!r}"
-    figures = plots.save(plots.chain(result, title=title), folder / "figure")
+    figure = plots.chain(result, title=title, outputs=problem.outputs)
+    figures = plots.save(figure, folder / "figure")
     if problem.x.shape[1] == 1 and problem.y.ndim == 1:
         figures += plots.save(_fits(result, problem, kernel), folder / "fits")
-    return ["chain.json", "chain.npz", "table.txt", *(path.name for path in figures)]
+        stale = []
+    for path in stale:
+        path.unlink(missing_ok=True)
+    names = ["chain.json", "chain.npz", "table.txt", *(path.name for path in figures)]
+    line = f"Written to {folder}: {', '.join(names)}"
+    if replaced:
+        line += "; replaced the chain that was there"
+    if stale:
+        line += f"; removed its {' and '.join(path.name for path in stale)}"
+    return line
 
 
 def _fits(result: Distillation, problem: Problem, kernel: Kernel) -> Figure:

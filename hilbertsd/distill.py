@@ -121,6 +121,7 @@ def self_distill(
     if method not in ("auto", "dense"):
         raise HilbertSDError(f"method must be 'auto' or 'dense', got {method!r}")
     rounds = inputs.whole_number("rounds", rounds, most=inputs.MOST_ROUNDS)
+    joint = inputs.flag("joint", joint)
     spectrum = G if isinstance(G, Decomposition) else decompose(G)
     labels = inputs.labels(y, spectrum.size)
     columns = labels.reshape(spectrum.size, -1)
@@ -228,10 +229,13 @@ def _warn(result: Distillation) -> None:
         return  # the huge error estimates that go with it would say the same twice
     worst = max(result.multiplier_error.max(initial=0.0), result.label_error.max(initial=0.0))
     if worst > PRECISION_LIMIT:
+        extent = (
+            f"an estimated relative error of {worst:.1g}" if worst < np.inf else "no sure digit"
+        )
         warnings.warn(
-            f"a multiplier or labels have an estimated relative error of {worst:.1g}: the problem "
-            "is ill-conditioned for the precision of G (eps near the residual floor or near "
-            "‖y‖²/K, or G nearly singular); see multiplier_error and label_error",
+            f"a multiplier or labels have {extent}: the problem is ill-conditioned for the "
+            "precision of G (eps near the residual floor or near ‖y‖²/K, or G nearly singular); "
+            "see multiplier_error and label_error",
             PrecisionWarning,
             stacklevel=3,
         )

@@ -3,7 +3,8 @@
 Every method here predicts Vᵀ h(D) V y at the training points: a filter h applied to the
 eigenvalues d of G (which includes the 1/K). Each function takes the eigenvalues and returns h at
 them; ``hilbertsd.decompose(G).apply(h, y)`` makes it predictions and ``.dual_coef(h, y)`` a
-function of x.
+function of x. Early stopping (one fit with a larger ε) is
+``self_distill(G, y, larger_eps, rounds=0)``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def ridge(eigenvalues: Eigenvalues, c: float) -> Response:
     >>> ridge(np.array([0.0, 1.0, 3.0]), c=1.0)
     array([0.  , 0.5 , 0.75])
     """
-    d = np.asarray(eigenvalues, dtype=float)
+    d = _eigenvalues(eigenvalues)
     return d / (_positive("the multiplier c", c) + d)
 
 
@@ -43,8 +44,8 @@ def chain(eigenvalues: Eigenvalues, multipliers: Sequence[float]) -> Response:
     >>> chain(np.array([1.0]), [1.0, 3.0])
     array([0.125])
     """
-    response = np.ones_like(np.asarray(eigenvalues, dtype=float))
-    for c in multipliers:
+    response = np.ones_like(_eigenvalues(eigenvalues))
+    for c in np.atleast_1d(multipliers).tolist():
         response = response * ridge(eigenvalues, c)
     return response
 
@@ -168,8 +169,6 @@ def power_weights_to_imitation(power_weights: Sequence[float]) -> np.ndarray:
     array([0.5, 2. ])
     """
     w = _weights("power_weights", power_weights)
-    if len(w) < 2:
-        raise HilbertSDError(f"power_weights must be at least two weights, got {len(w)}")
     rounding = 8 * len(w) * float(np.finfo(float).eps) * float(np.abs(w).sum())
     if abs(w.sum() - 1) > rounding:
         raise HilbertSDError(f"power_weights must sum to 1, they sum to {w.sum():.6g}")
@@ -190,9 +189,9 @@ def power_weights_to_imitation(power_weights: Sequence[float]) -> np.ndarray:
 
 
 def gradient_flow(eigenvalues: Eigenvalues, time: float) -> Response:
-    """Gradient flow on (1/2K) Σ_k (f(x_k) − y_k)² from f = 0: h = 1 − exp(−d τ).
+    """Gradient flow on (1/2K) Σ_k (f(x_k) − y_k)² from f = 0: h = 1 − exp(−d θ).
 
-    The factor ½ belongs to the loss; for (1/K) Σ (f − y)² take 2τ. The gradient is that of the
+    The factor ½ belongs to the loss; for (1/K) Σ (f − y)² take 2θ. The gradient is that of the
     Hilbert space, which brings in G with its 1/K.
 
     Examples
@@ -202,7 +201,7 @@ def gradient_flow(eigenvalues: Eigenvalues, time: float) -> Response:
     """
     if not 0 <= _number("time", time) < np.inf:
         raise HilbertSDError(f"time must be finite and non-negative, got {time!r}")
-    return -np.expm1(-np.asarray(eigenvalues, dtype=float) * time)
+    return -np.expm1(-_eigenvalues(eigenvalues) * time)
 
 
 def gradient_descent(eigenvalues: Eigenvalues, step_size: float, steps: int) -> Response:
@@ -218,7 +217,7 @@ def gradient_descent(eigenvalues: Eigenvalues, step_size: float, steps: int) -> 
     >>> gradient_descent(np.array([0.0, 1.0]), step_size=0.5, steps=2)
     array([0.  , 0.75])
     """
-    d = np.asarray(eigenvalues, dtype=float)
+    d = _eigenvalues(eigenvalues)
     largest = float(d.max(initial=0.0))
     step_size = _number("step_size", step_size)
     if not 0 < step_size * largest < 2 and not (largest == 0 and step_size > 0):
@@ -238,6 +237,15 @@ def _number(name: str, value: float) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         raise HilbertSDError(f"{name} must be a number, got {value!r}") from None
+
+
+def _eigenvalues(values: Eigenvalues) -> np.ndarray:
+    if hasattr(values, "eigenvalues"):
+        raise HilbertSDError("filters take the eigenvalues: decomposition.eigenvalues")
+    d = inputs.real_array("eigenvalues", values)
+    if (d < 0).any():
+        raise HilbertSDError(f"eigenvalues must be non-negative, got {d.min():.6g}")
+    return d
 
 
 def _positive(name: str, value: float) -> float:

@@ -23,6 +23,13 @@ MOST_ROUNDS = 1_000_000
 
 def real_array(name: str, value: Any) -> np.ndarray:
     """Return a finite float64 array, or say what is wrong with the value and where."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise HilbertSDError(f"{name} has masked entries; fill them in or drop those points")
+    if hasattr(value, "toarray"):
+        raise HilbertSDError(
+            f"{name} is a sparse matrix; pass {name}.toarray(), or "
+            f"scipy.sparse.linalg.aslinearoperator({name})"
+        )
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
@@ -50,6 +57,13 @@ def real_array(name: str, value: Any) -> np.ndarray:
         entry = f"{name}[{', '.join(map(str, index))}]" if index else name
         raise HilbertSDError(f"{entry} is {array[index]}; every entry must be finite")
     return array
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return a bool: other truthy values are likely a slip."""
+    if not isinstance(value, bool | np.bool_):
+        raise HilbertSDError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def whole_number(name: str, value: Any, most: int | None = None) -> int:
@@ -210,7 +224,8 @@ def _dense(operator: Any) -> np.ndarray:
     if hasattr(operator, "matmat"):
         matrix = np.asarray(operator.matmat(identity))
     else:
-        matrix = np.stack([np.asarray(operator.matvec(column)) for column in identity], axis=1)
+        columns = [np.asarray(operator.matvec(column)).reshape(-1) for column in identity]
+        matrix = np.stack(columns, axis=1)
     # its entries are no more accurate than the operator's own type
     single = getattr(operator, "dtype", None) == np.float32
     return matrix.astype(np.float32) if single else matrix

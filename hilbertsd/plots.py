@@ -47,12 +47,21 @@ STYLE: dict[str, Any] = {
 """The house style; every figure is drawn and saved with it, over matplotlib's own defaults."""
 
 INK, GREY, BAND = "#222222", "#8a8a8a", "#d9d9d9"
+OUTPUTS = [("#222222", "o"), ("#d55e00", "s"), ("#e69f00", "^"), ("#cc79a7", "D"), ("#882255", "v")]
+"""Colour and mark of each output where they are told apart: warm, rounds are violet to green."""
 MAX_LEGEND = 5
-"""Up to so many rounds go into a legend; more take a colour bar."""
+"""Up to so many rounds go into a legend, more take a colour bar; up to so many outputs have names,
+more a median."""
+MAX_FITS = 8
+"""Of more fits so many are drawn, evenly spaced from the first to the last."""
+OVERSHOOT = 0.5
+"""How far the axis follows fits beyond the data, as a share of their range."""
 MAX_MARKED = 40
 """Up to so many points or eigenvalues each get a mark."""
 MARGIN_DECADES = 1.5
 """How far the axis of the multipliers follows brackets that are many decades wide."""
+AXIS = 0.03
+"""A line lower than this share of its panel coincides with the axis."""
 
 # Creation dates would make two runs differ.
 _ABOVE_LEFT: dict[str, Any] = {"xytext": (-2, 2), "textcoords": "offset points", "ha": "right"}
@@ -102,16 +111,20 @@ def save(
     return paths
 
 
-def chain(result: Distillation, *, title: str | None = None) -> Figure:
+def chain(
+    result: Distillation, *, title: str | None = None, outputs: Sequence[str] | None = None
+) -> Figure:
     """Show a chain: multipliers, label ratios, residual, basis weights, effective dimension.
 
     Parameters
     ----------
     result
-        From :func:`hilbertsd.self_distill`. With several outputs every output is a thin line and
-        the thick one is the median of those not yet collapsed.
+        From :func:`hilbertsd.self_distill`. With up to five outputs every output is a line with
+        its name; with more, a thin one, and the thick one is the median of those not yet collapsed.
     title
         Above the panels.
+    outputs
+        Names of the Q outputs; 0, 1, .. without.
 
     Examples
     --------
@@ -122,7 +135,7 @@ def chain(result: Distillation, *, title: str | None = None) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    view = _View(result)
+    view = _View(result, outputs)
     with house_style():
         figure = Figure(figsize=(7.2, 4.6))
         # Two rows laid out each for itself: a colour bar below does not push panels above apart.
@@ -132,6 +145,8 @@ def chain(result: Distillation, *, title: str | None = None) -> Figure:
         drawn = _multipliers, _label_ratios, _residuals, _basis_weights, _effective_dimension
         for axes, draw in zip(panels, drawn, strict=True):
             draw(axes, view)
+        if view.told_apart and view.fits:
+            panels[2].legend(loc="center left", bbox_to_anchor=(1, 0.5), title="output")
         if title:
             figure.suptitle(_plain(textwrap.fill(title, 100)), fontsize=9)
         settle(figure)
@@ -147,7 +162,10 @@ def fits(
     truth: np.ndarray | None = None,
     labels: tuple[str, str] | None = None,
 ) -> Figure:
-    """Show the fits of a chain on one feature, over the data.
+    """Show the fits of a chain on one feature, and the data.
+
+    Of more than eight fits eight are drawn. The axis ends half the range of the data beyond them,
+    however far a fit goes.
 
     Parameters
     ----------
@@ -179,17 +197,22 @@ def fits(
         if truth is not None:
             axes.plot(grid, truth, color=INK, lw=0.9, ls=(0, (4, 2)), label="truth")
         many = len(x) > MAX_MARKED
-        look = {"color": GREY, "ms": 3, "zorder": 1} if many else {"color": INK, "ms": 6}
-        axes.plot(x, y, ".", label="data", **look)
+        look: dict[str, Any] = {"ms": 2.5, "alpha": 0.6, "mew": 0} if many else {"ms": 6}
+        axes.plot(x, y, ".", label="data", color=INK, zorder=4, **look)
         count = len(predictions)
-        for t, (color, values) in enumerate(zip(round_colors(count), predictions, strict=True)):
-            label = f"$t = {t}$" if count <= MAX_LEGEND else None
-            axes.plot(grid, values, color=color, label=label)
-        if count <= MAX_LEGEND:
-            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        else:
-            _colorbar(axes, count)
-            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+        colors = round_colors(count)
+        shown = np.unique(np.linspace(0, count - 1, min(count, MAX_FITS)).round().astype(int))
+        for t in shown:
+            axes.plot(grid, predictions[t], color=colors[t], label=f"$t = {t}$")
+        reach = OVERSHOOT * np.ptp(y)
+        if reach > 0:
+            fitted = predictions[shown] if count else y
+            low = min(np.min(y), max(np.min(fitted), np.min(y) - reach))
+            high = max(np.max(y), min(np.max(fitted), np.max(y) + reach))
+            pad = 0.05 * (high - low)
+            axes.set_ylim(low - pad, high + pad)
+        part = f"{len(shown)} of {count} fits" if len(shown) < count else None
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=part, title_fontsize=8)
         settle(figure)
     return figure
 
@@ -197,7 +220,7 @@ def fits(
 class _View:
     """A chain as (T, Q) arrays, Q = 1 for joint ones, with the fits that are not trivial."""
 
-    def __init__(self, result: Distillation) -> None:
+    def __init__(self, result: Distillation, outputs: Sequence[str] | None = None) -> None:
         def columns(values: Any) -> np.ndarray:
             array = np.asarray(values, dtype=float)
             array = array.reshape(len(array), -1)
@@ -207,6 +230,9 @@ class _View:
         self.alive = np.isfinite(self.multipliers)
         self.fits = int(self.alive.any(axis=1).sum())
         self.outputs = self.multipliers.shape[1]
+        self.told_apart = 1 < self.outputs <= MAX_LEGEND
+        names = outputs if outputs is not None else [str(q) for q in range(self.outputs)]
+        self.names = [_plain(name if len(name) <= 14 else name[:13] + "…") for name in names]
         self.multiplier_error = columns(result.multiplier_error)
         self.ratios = columns(result.label_ratios)
         self.count = len(self.multipliers)
@@ -266,7 +292,8 @@ def _residuals(axes: Axes, view: _View) -> None:
     if eps:
         axes.axhline(eps, color=INK, lw=0.8, ls=":")
         fraction = axes.get_yaxis_transform()
-        axes.annotate(r"$\varepsilon$", (1, eps), xycoords=fraction, **_ABOVE_LEFT)
+        if eps > AXIS * axes.get_ylim()[1]:
+            axes.annotate(r"$\varepsilon$", (1, eps), xycoords=fraction, **_ABOVE_LEFT)
 
 
 def _basis_weights(axes: Axes, view: _View) -> None:
@@ -312,13 +339,14 @@ def _effective_dimension(axes: Axes, view: _View) -> None:
 
 def _until_collapse(axes: Axes, view: _View, values: np.ndarray) -> float:
     """Draw values up to the round that collapses, a cross; return the largest one drawn."""
-    shown = values.copy()
+    shown, living = values.copy(), values.copy()
     for q, stop in enumerate(view.collapse):
         if stop is not None and stop < len(values):
-            shown[stop + 1 :, q] = np.nan
-            axes.plot(stop, values[stop, q], "x", color=INK, ms=5, zorder=4)
+            living[stop:, q] = shown[stop + 1 :, q] = np.nan
+            color = OUTPUTS[q][0] if view.told_apart else INK
+            axes.plot(stop, values[stop, q], "x", color=color, ms=5, zorder=4)
     shown = shown[~np.isnan(shown).all(axis=1)]
-    _lines(axes, view, shown, median=False)
+    _lines(axes, view, shown, living=living)
     return float(np.nanmax(shown))
 
 
@@ -328,9 +356,12 @@ def _lines(
     values: np.ndarray,
     *,
     error: np.ndarray | None = None,
-    median: bool = True,
+    living: np.ndarray | None = None,
 ) -> None:
-    """One output: its rounds in their colours. Several: thin lines, and their median."""
+    """One output: its rounds in their colours. Few: their names. Many: thin lines, and the median.
+
+    The median is that of ``living``, by default of the values.
+    """
     t = np.arange(len(values))
     if values.shape[1] == 1:
         yerr = None if error is None else error[:, 0]
@@ -341,10 +372,18 @@ def _lines(
         if len(t) > fitted and view.collapse == (None,):  # r_T belongs to no fit
             axes.plot(t[fitted:], values[fitted:, 0], "o", color=GREY, mfc="white")
         return
-    fitted_once = values[:, ~np.isnan(values).all(axis=0)]
-    axes.plot(t, fitted_once, "-", color=GREY, lw=0.7, alpha=0.8, marker=".", ms=2.5)
-    if median:
-        axes.plot(t, np.nanmedian(values, axis=1), color=INK, lw=1.6)
+    drawn = ~np.isnan(values).all(axis=0)
+    fitted = (values if living is None else living)[: len(t)]
+    if view.told_apart:
+        for q in np.flatnonzero(drawn):
+            color, mark = OUTPUTS[q]
+            look = {"color": color, "marker": mark, "ms": 3, "lw": 1, "label": view.names[q]}
+            axes.plot(t, values[:, q], markevery=list(~np.isnan(fitted[:, q])), **look)
+        return
+    axes.plot(t, values[:, drawn], "-", color=GREY, lw=0.7, alpha=0.8, marker=".", ms=2.5)
+    fitted = fitted[~np.isnan(fitted).all(axis=1)]
+    if len(fitted):
+        axes.plot(t[: len(fitted)], np.nanmedian(fitted, axis=1), color=INK, lw=1.6)
 
 
 def _round_axis(axes: Axes, view: _View, title: str, ylabel: str, extra: int = 0) -> None:
@@ -353,7 +392,7 @@ def _round_axis(axes: Axes, view: _View, title: str, ylabel: str, extra: int = 0
     last = view.count - 1 + extra
     stops = [c for c in view.collapse if c is not None]
     if len(stops) == len(view.collapse):  # nothing happens after the last collapse
-        last = min(last, max(stops) + 1)
+        last = min(last, max(stops))
     axes.set(title=title, xlabel="round $t$", ylabel=ylabel, xlim=(-0.4, max(last, 1) + 0.4))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
 

@@ -53,6 +53,8 @@ class Problem:
     label_mean: np.ndarray
     names: tuple[str, str] | None = None
     """Of the first feature and the first label, for the axes of a figure."""
+    outputs: tuple[str, ...] | None = None
+    """Names of the columns of y, where it has several that have names."""
 
 
 def from_dataset(name: str) -> Problem:
@@ -131,6 +133,7 @@ def from_table(table: Table, name: str, *, standardize: bool, center: bool) -> P
         feature_scale=scale,
         label_mean=label_mean,
         names=(features[0], table.targets[0]),
+        outputs=table.targets if len(table.targets) > 1 else None,
     )
 
 
@@ -196,17 +199,18 @@ def require_domain(kernel: Kernel, problem: Problem) -> None:
         return
     (lower, upper), low, high = kernel.domain, problem.x.min(), problem.x.max()
     if low < lower or high > upper:
+        start, stop = _outward(float(low), float(high))
         if isinstance(kernel, GreensFunction):
             raise HilbertSDError(
                 f"the feature runs from {low:.6g} to {high:.6g}, outside the interval [{lower:g}, "
-                f"{upper:g}] of the Green's function; say --interval={_down(low)},{_up(high)} and "
-                "put the --boundary at its ends"
+                f"{upper:g}] of the Green's function; say --interval={start!r},{stop!r} and put "
+                "the --boundary at its ends"
             )
         inner = f"({kernel!r})" if "+" in repr(kernel) or "*" in repr(kernel) else repr(kernel)
         raise HilbertSDError(
             f"the feature runs from {low:.6g} to {high:.6g}, outside the interval [{lower:g}, "
             f"{upper:g}] of {kernel!r}; to stretch the kernel over it, say "
-            f"--kernel '{inner}.rescaled({_down(low)}, {_up(high)})'"
+            f"--kernel '{inner}.rescaled({start!r}, {stop!r})'"
         )
 
 
@@ -238,6 +242,8 @@ def median_gaussian(x: np.ndarray) -> tuple[Kernel, str]:
     """
     from scipy.spatial.distance import pdist
 
+    if len(x) < 2:
+        raise HilbertSDError("a median distance takes at least two points; name a --kernel")
     rows = np.linspace(0, len(x) - 1, min(len(x), MEDIAN_POINTS)).round().astype(int)
     distances = pdist(x[rows])
     distances = distances[distances > 0]
@@ -329,11 +335,19 @@ def _listed(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def _down(value: float) -> str:
-    shown = float(f"{value:.3g}")
-    return f"{shown if shown <= value else float(value)!r}"
+def _outward(low: float, high: float) -> tuple[float, float]:
+    """Return ends around low ≤ high, rounded to a tenth of their distance's power of ten.
 
+    Ends at the outermost data would pin a function that is zero there to them.
 
-def _up(value: float) -> str:
-    shown = float(f"{value:.3g}")
-    return f"{shown if shown >= value else float(value)!r}"
+    Examples
+    --------
+    >>> _outward(0.02738500170148095, 9.97209935789211)
+    (0.0, 10.0)
+    """
+    exponent = math.floor(math.log10(high - low or abs(low) or 1.0)) - 1
+    step = 10.0**exponent
+    start, stop = math.floor(low / step), math.ceil(high / step)
+    start -= float(f"{start}e{exponent}") > low  # the division rounds
+    stop += float(f"{stop}e{exponent}") < high
+    return float(f"{start}e{exponent}"), float(f"{stop}e{exponent}")

@@ -96,7 +96,7 @@ def run(route: Route, eps: np.ndarray, label_norm_error: float) -> Rounds:
         # r - 1 from the difference of squares: near collapse r itself has no digits to spare.
         excess = (power - allowed) / (math.sqrt(allowed) * (math.sqrt(power) + math.sqrt(allowed)))
         ratios[t] = 1 + excess
-        ratio_error[t] = ratios[t] * norm_error
+        ratio_error[t] = ratios[t] * norm_error if power > 0 else 0.0
         if excess <= 0:
             collapse_round = t
             break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,7 @@ def text(
     result: Distillation,
     heading: Mapping[str, str] | None = None,
     *,
+    outputs: Sequence[str] | None = None,
     width: int = WIDTH,
     terminal: bool = False,
 ) -> str:
@@ -37,6 +38,8 @@ def text(
     heading
         Lines to put first, such as ``{"kernel": "cubic_spline()"}``; a line "ε" says in words
         what the tolerance is.
+    outputs
+        Names of the Q outputs, for the line about collapse; 0, 1, .. without.
     width
         Columns to fill; in fewer than 80, cells are folded, never cut.
     terminal
@@ -55,19 +58,24 @@ def text(
 
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=terminal, highlight=False)
-    console.print(render(result, heading))
+    console.print(render(result, heading, outputs=outputs))
     # Trailing blanks only pad cells; without them a diff sees no noise.
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
-def render(result: Distillation, heading: Mapping[str, str] | None = None) -> Group:
+def render(
+    result: Distillation,
+    heading: Mapping[str, str] | None = None,
+    *,
+    outputs: Sequence[str] | None = None,
+) -> Group:
     """Return the report for a rich console: heading, table, remarks."""
     from rich.console import Group
     from rich.text import Text
 
     single = result.joint or np.ndim(result.multipliers) == 1 or result.multipliers.shape[1] == 1
     table = _one_chain(result) if single else _several_chains(result)
-    remarks = [Text(line) for line in _remarks(result, single)]
+    remarks = [Text(line) for line in _remarks(result, single, outputs)]
     return Group(_heading(result, heading or {}), Text(), table, Text(), *remarks)
 
 
@@ -166,10 +174,11 @@ def _several_chains(result: Distillation) -> Table:
     return table
 
 
-def _remarks(result: Distillation, single: bool) -> list[str]:
+def _remarks(result: Distillation, single: bool, outputs: Sequence[str] | None) -> list[str]:
     rounds = result.rounds
     collapse = result.collapse_round
     each = collapse if isinstance(collapse, tuple) else (collapse,)
+    names = list(outputs) if outputs is not None else [str(q) for q in range(len(each))]
     if single:
         stop = each[0]
         if stop is None:
@@ -185,11 +194,15 @@ def _remarks(result: Distillation, single: bool) -> list[str]:
     else:
         lines = [
             "min and max are over the outputs not yet collapsed.",
-            f"Collapse: {_collapse_rounds(each, rounds)}.",
+            f"Collapse: {_collapse_rounds(each, rounds, names)}.",
         ]
     decided = np.atleast_1d(np.asarray(result.collapse_decided))
     if not decided.all():
-        which = "" if single else f" for outputs {_numbers(np.flatnonzero(~decided))}"
+        which = (
+            ""
+            if single
+            else f" for outputs {', '.join(names[q] for q in np.flatnonzero(~decided))}"
+        )
         lines.append(f"Undecided{which}: an r_t equals 1 within its rounding error.")
     lines.append(
         "Estimated relative errors, at most: multipliers "
@@ -199,24 +212,20 @@ def _remarks(result: Distillation, single: bool) -> list[str]:
     return lines
 
 
-def _collapse_rounds(each: tuple[int | None, ...], rounds: int) -> str:
-    by_round: dict[int | None, list[int]] = {}
-    for output, stop in enumerate(each):
-        by_round.setdefault(stop, []).append(output)
+def _collapse_rounds(each: tuple[int | None, ...], rounds: int, names: Sequence[str]) -> str:
+    by_round: dict[int | None, list[str]] = {}
+    for name, stop in zip(names, each, strict=True):
+        by_round.setdefault(stop, []).append(name)
     order = sorted(by_round, key=lambda stop: (stop is None, stop))
     named = len(each) <= MAX_NAMED
     parts = []
     for stop in order:
         outputs = by_round[stop]
-        who = f"output{'s' if len(outputs) > 1 else ''} {_numbers(outputs)}"
+        who = f"output{'s' if len(outputs) > 1 else ''} {', '.join(outputs)}"
         if not named:
             who = f"{len(outputs)} output{'s' if len(outputs) > 1 else ''}"
         parts.append(f"{who} " + (f"at {stop}" if stop is not None else f"not up to {rounds + 1}"))
     return "; ".join(parts)
-
-
-def _numbers(outputs: Iterable[int]) -> str:
-    return ", ".join(str(int(output)) for output in outputs)
 
 
 def _columns(values: np.ndarray) -> np.ndarray:

@@ -91,7 +91,9 @@ def from_npz(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] 
         raise HilbertSDError(f"there is no file {name}") from None
     except Exception as error:  # zip, zlib and header parsers each raise their own
         what = type(error).__name__
-        raise HilbertSDError(f"{name} is not a chain: not an npz file of this package ({what})") from None
+        raise HilbertSDError(
+            f"{name} is not a chain: not an npz file of this package ({what})"
+        ) from None
     return _fields(document, arrays)
 
 

@@ -7,6 +7,8 @@ import difflib
 import hashlib
 import io
 import math
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -17,6 +19,7 @@ import numpy as np
 from hilbertsd.errors import HilbertSDError
 
 DELIMITERS = ",;\t"
+DECIMAL_COMMA = "decimal comma? write a point"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,8 @@ class Table:
         Names of the columns; "column 3" where the file has no header.
     sha256
         Of the bytes of the file.
+    name
+        Of the file, without its folder; "standard input".
     """
 
     x: np.ndarray
@@ -40,6 +45,7 @@ class Table:
     features: tuple[str, ...]
     targets: tuple[str, ...]
     sha256: str
+    name: str
 
 
 def read_table(
@@ -53,6 +59,8 @@ def read_table(
 
     Parameters
     ----------
+    path
+        Of the file; "-" reads standard input.
     targets
         Columns that are labels, by name or by index (0 is the first column, -1 the last one);
         without any, the last column that is not dropped.
@@ -78,17 +86,26 @@ def read_table(
     >>> table.features, table.y.tolist()
     (('x',), [[1.0], [2.0]])
     """
-    name = Path(path).name
-    content = Path(path).read_bytes()
+    if str(path) == "-":
+        name, content = "standard input", sys.stdin.buffer.read()
+    else:
+        name, content = Path(path).name, Path(path).read_bytes()
     rows = _rows(_decoded(content, name), name)
     names = _names(rows, header, name)
     first = 0 if names is None else 1
     labels = [f"column {i}" for i in range(len(rows[0].cells))]
     if names is not None:
         labels = [given or label for given, label in zip(names, labels, strict=True)]
-    if len(rows) == first:
-        raise HilbertSDError(f"{name} has a header but no data; at least one row is needed")
+    if len(rows) < first + 2:
+        found = "one row of data" if len(rows) > first else "a header but no data"
+        raise HilbertSDError(f"{name} has {found}; at least two rows are needed")
 
+    if len(labels) == 1:
+        raise HilbertSDError(
+            f"{name}, line {rows[0].line}: the first line has one cell, {_cut(rows[0].cells[0])}, "
+            "which leaves no column for the features; separate columns by commas, semicolons or "
+            "tabs, and take lines of comment out"
+        )
     dropped = [_column(text, labels, name, "--drop") for text in drop]
     kept = [i for i in range(len(labels)) if i not in dropped]
     chosen = [_column(text, labels, name, "--target") for text in targets] or kept[-1:]
@@ -100,8 +117,7 @@ def read_table(
     if not features or not chosen:
         raise HilbertSDError(
             f"{name} leaves no column for the features: of its {len(labels)} column(s), "
-            f"{len(chosen)} hold the labels and {len(dropped)} are dropped; separate columns by "
-            "commas, semicolons or tabs"
+            f"{len(chosen)} hold the labels and {len(dropped)} are dropped"
         )
 
     values = np.zeros((len(rows) - first, len(labels)))
@@ -119,6 +135,7 @@ def read_table(
         features=tuple(labels[j] for j in features),
         targets=tuple(labels[j] for j in chosen),
         sha256=hashlib.sha256(content).hexdigest(),
+        name=name,
     )
 
 
@@ -154,7 +171,7 @@ def _rows(text: str, name: str) -> list[_Row]:
     except csv.Error as error:
         raise HilbertSDError(f"{name}, line {line}: {error}") from None
     if not rows:
-        raise HilbertSDError(f"{name} is empty; at least one row of numbers is needed")
+        raise HilbertSDError(f"{name} is empty; at least two rows of numbers are needed")
     return rows
 
 
@@ -167,6 +184,7 @@ def _names(rows: list[_Row], header: bool | None, name: str) -> list[str] | None
         raise HilbertSDError(
             f"{name}, line {rows[0].line}: {words[0]!r} is no number and {number!r} is one, so "
             "this may be a header or data; say --header or --no-header"
+            + (f"; {DECIMAL_COMMA}" if any(";" in word for word in words) else "")
         )
     if header is False or (header is None and not words):
         return None
@@ -184,6 +202,12 @@ def _column(text: str, labels: list[str], name: str, option: str) -> int:
     try:
         index = int(text)
     except ValueError:
+        parts = [part.strip() for part in text.split(",")]
+        if len(parts) > 1 and all(part in labels or _parsed(part) is not None for part in parts):
+            several = " ".join(f"{option} {part}" for part in parts)
+            raise HilbertSDError(
+                f"{option} takes one column, got {text!r}; repeat {option}: {several}"
+            ) from None
         close = difflib.get_close_matches(text, labels, n=3)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else _listed(labels)
         raise HilbertSDError(f"{option}: {name} has no column {text!r}; {hint}") from None
@@ -212,15 +236,20 @@ def _number(row: _Row, index: int, label: str, name: str) -> float:
     if value is not None and math.isfinite(value):
         return value
     column = label if label == f"column {index}" else f"column {label!r}"
-    shown = repr(cell) if len(cell) <= 40 else repr(cell[:40]) + " and more"
     what = (
         "the cell is empty"
         if not cell
-        else f"{shown} is not a number"
+        else f"{_cut(cell)} is not a number"
         if value is None
-        else f"{shown} is not finite"
+        else f"{_cut(cell)} is not finite"
     )
+    if re.fullmatch(r"[+-]?\d+,\d+([eE][+-]?\d+)?", cell):
+        raise HilbertSDError(f"{name}, line {row.line}, {column}: {what}; {DECIMAL_COMMA}")
     raise HilbertSDError(
         f"{name}, line {row.line}, {column}: {what}; correct it, remove the row, or leave the "
         "column out with --drop"
     )
+
+
+def _cut(cell: str) -> str:
+    return repr(cell) if len(cell) <= 40 else repr(cell[:40]) + " and more"

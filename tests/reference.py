@@ -140,6 +140,6 @@ def _tolerance(d: np.ndarray, z: np.ndarray, regime: str, rng: np.random.Generat
         "near floor": 1 + 10 ** rng.uniform(-1, 1),
     }[regime]
     allowed = power / r0**2
-    if floor > 0 and (regime == "near floor" or allowed <= floor * (1 + 1e-8)):
-        allowed = floor * (1 + 10 ** rng.uniform(-8, 0))
+    if floor > 0 and (regime == "near floor" or allowed <= floor * (1 + 1e-13)):
+        allowed = floor * (1 + 10 ** rng.uniform(-13, 0))
     return min(allowed, power * (1 - 2e-9)) / len(d)

@@ -1,7 +1,9 @@
 """The command line as a person uses it: files in, files out, and one line when it goes wrong."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -76,6 +78,20 @@ def test_two_runs_give_the_same_bytes(capsys):
             assert one.read() == other.read(), name
 
 
+def test_a_chain_that_is_there_is_replaced_and_its_fits_do_not_stay(capsys):
+    write("one.csv", GOOD)
+    write("two.csv", "u,v,y\n0.1,3,1\n0.4,1,2\n0.7,2,-1\n0.9,5,0.5\n")
+    assert main(["distill", "one.csv", "--output", "out"]) == DONE
+    assert "replaced" not in capsys.readouterr().out
+    write("out/fits.txt", "mine")
+    assert main(["distill", "two.csv", "--output", "out"]) == DONE
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith("; replaced the chain that was there; removed its fits.pdf and fits.png")
+    assert sorted(name for name in os.listdir("out") if "fits" in name) == ["fits.txt"]
+    assert main(["distill", "one.csv", "--output", "out"]) == DONE
+    assert capsys.readouterr().out.splitlines()[-1].endswith("replaced the chain that was there")
+
+
 def test_json_alone_writes_no_files(capsys):
     json.loads(run_json(capsys).to_json())
     assert os.listdir() == []
@@ -144,6 +160,25 @@ def test_a_feature_outside_the_interval_is_told_the_kernel_that_fits(capsys):
     assert "--interval=-1.0,5.0" in message
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "ends"),
+    [
+        (0.02738500170148095, 9.97209935789211, (0.0, 10.0)),
+        (-1.0, 5.0, (-1.0, 5.0)),
+        (1234567.89, 1234568.91, (1234567.8, 1234569.0)),
+        (-3.3e-30, 2.2e-30, (-3.3e-30, 2.2e-30)),
+        (7.0, 7.0, (7.0, 7.0)),
+        (0.0, 0.0, (0.0, 0.0)),
+        (0.1, 0.3, (0.1, 0.3)),
+        (-1e300, 3e307, (-1e306, 3e307)),
+    ],
+)
+def test_suggested_ends_are_round_and_hold_the_data(low, high, ends):
+    assert problem._outward(low, high) == ends
+    assert ends[0] <= low
+    assert ends[1] >= high
+
+
 def test_targets_and_drops_by_name_and_by_index(capsys):
     write("data.csv", "id,a,u,v\nann,1,2,3\nbob,2,1,0\ncid,4,0,1\n")
     names = ["data.csv", "--drop", "id", "--target", "u", "--target", "v"]
@@ -153,6 +188,24 @@ def test_targets_and_drops_by_name_and_by_index(capsys):
     assert by_name.multipliers.shape[1] == 2
     joint = run_json(capsys, *names, "--joint")
     assert joint.joint
+
+
+def test_the_table_names_the_outputs(capsys):
+    write("data.csv", "a,u,v\n1,2,3\n2,1,0\n4,0,1\n")
+    assert main(["distill", "data.csv", "--target", "u", "--target", "v"]) == DONE
+    out = capsys.readouterr().out
+    assert re.search(r"Collapse: output(s u, v| u at \d+; output v| v at \d+; output u) at \d", out)
+
+
+def test_a_table_comes_through_standard_input(capsys, monkeypatch):
+    from_file = run_json(capsys, write("data.csv", GOOD))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GOOD.encode())))
+    piped = run_json(capsys, "-")
+    assert piped.provenance["problem"]["file"] == "standard input"
+    assert piped.provenance["problem"]["sha256"] == from_file.provenance["problem"]["sha256"]
+    np.testing.assert_array_equal(piped.multipliers, from_file.multipliers)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x,y\n1,2\n3,?\n")))
+    assert "standard input, line 3" in refused(capsys, "distill", "-")[1]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +238,9 @@ BAD_TABLES = {
     "empty": ("", ["is empty"]),
     "blank lines": ("\n\n", ["is empty"]),
     "header only": ("x,y\n", ["no data"]),
-    "one column": ("y\n1\n2\n", ["no column for the features"]),
+    "one column": ("y\n1\n2\n", ["line 1", "the first line has one cell, 'y'"]),
+    "comment": ("# mine\nx,y\n1,2\n3,4\n", ["line 1", "one cell, '# mine'", "take lines of"]),
+    "one row": ("x,y\n1,2\n", ["one row of data", "at least two rows"]),
     "short row": ("x,y\n1,2\n3\n", ["line 3", "1 cell(s)", "has 2"]),
     "long row": ("x,y\n1,2\n3,4,5\n", ["line 3", "3 cell(s)"]),
     "word": ("x,y\n1,2\n3,tall\n", ["line 3", "column 'y'", "'tall' is not a number"]),
@@ -195,7 +250,11 @@ BAD_TABLES = {
     "infinite": ("x,y\n1,-inf\n3,1\n", ["line 2", "'-inf' is not finite"]),
     "overflow": ("x,y\n1,1e999\n3,1\n", ["line 2", "'1e999' is not finite"]),
     "underscore": ("x,y\n1,1_000\n3,1\n", ["line 2", "'1_000' is not a number"]),
-    "decimal comma": ("x;y\n1,5;2\n2;3\n", ["line 2", "column 'x'", "'1,5' is not a number"]),
+    "decimal comma": (
+        "x;y\n1,5;2\n2;3\n",
+        ["line 2", "column 'x'", "'1,5' is not a number; decimal comma? write"],
+    ),
+    "decimal commas only": ("1,5;2,5\n2,0;3,5\n", ["line 1", "decimal comma? write a point"]),
     "mixed first line": ("1,a\n2,3\n", ["line 1", "--header or --no-header"]),
     "repeated name": ("x,x\n1,2\n", ["line 1", "two columns are named 'x'"]),
     "binary": (b"\x00\x01\x02,\n", ["not text"]),
@@ -225,6 +284,7 @@ def test_bad_tables_are_refused_in_one_line(capsys, name):
         (["--target", "weigth"], ["--target", "'weigth'", "did you mean 'weight'"]),
         (["--target", "zzz"], ["no column 'zzz'", "'height', 'weight'"]),
         (["--target", "7"], ["0 to 1"]),
+        (["--target", "height,weight"], ["repeat --target: --target height --target weight"]),
         (["--drop", "7"], ["--drop"]),
         (["--target", "0", "--target", "height"], ["twice"]),
         (["--target", "0", "--target", "1"], ["no column for the features"]),
@@ -263,6 +323,33 @@ def test_a_file_without_permission(capsys):
     write("data.csv", GOOD)
     os.chmod("data.csv", 0)
     assert refused(capsys, "distill", "data.csv")[0] == BAD_FILE
+
+
+DOCS = Path(ROOT, "docs", "reading-a-chain.md")
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the documentation is not here")
+def test_the_documented_ways_to_read_a_saved_chain(capsys):
+    rng = np.random.default_rng(0)
+    x = rng.uniform([15.0, 0.5], [25.0, 1.5], (30, 2))
+    y = 3 + np.sin(x[:, 0]) + x[:, 1]
+    rows = "\n".join(",".join(map(repr, row)) for row in np.column_stack([x, y]).tolist())
+    write("measurements.csv", f"temperature,pressure,y\n{rows}\n")
+    assert main(["distill", "measurements.csv", "--target", "y"]) == DONE
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        names: dict = {}
+        exec(block, names)
+        if "multipliers" in names:
+            np.testing.assert_array_equal(names["multipliers"], names["result"].multipliers)
+            assert np.isinf(names["multipliers"]).any()
+    at_data = hsd.cross_gram(names["kernel"], names["x"], names["x"])
+    np.testing.assert_allclose(
+        names["result"].predict(at_data, t=0), names["result"].labels[1], rtol=0, atol=1e-9
+    )
+    assert names["prediction"].shape == (2,)
+    assert np.abs(names["prediction"] - 4).max() < 2
 
 
 # --- options
@@ -339,6 +426,7 @@ def test_hostile_text_is_parsed_and_never_run(capsys, option, text):
         ["distill", "--dataset", "iris"],
         ["distill", "--unknown"],
         ["distill", "--kernel"],
+        ["distill", "--kernel", "gaussian(sigma=0.5)"],
         ["distill", "a.csv", "b.csv"],
         ["distill", "--target", "0"],
         ["distill", "--no-center"],
@@ -353,6 +441,13 @@ def test_hostile_text_is_parsed_and_never_run(capsys, option, text):
 )
 def test_wrong_usage(capsys, arguments):
     assert refused(capsys, *arguments)[0] == BAD_INPUT
+
+
+@pytest.mark.parametrize("option", ["--eps", "--kernel", "--boundary", "--interval"])
+def test_an_option_with_one_value_is_given_once(capsys, option):
+    code, message = refused(capsys, "distill", option, "0.05", option, "0.1")
+    assert code == BAD_INPUT
+    assert f"{option} is given more than once; " in message
 
 
 def test_an_interrupt_leaves_nothing_behind(capsys, monkeypatch):
@@ -376,11 +471,22 @@ def test_lack_of_memory_is_foreseen(capsys, monkeypatch):
 
 
 def test_help_names_the_exit_codes(capsys):
-    for arguments in ([], ["--help"], ["distill", "--help"]):
+    for arguments in ([], ["--help"], ["-h"], ["distill", "--help"], ["distill", "-h"]):
         assert main(arguments) == DONE
         text = " ".join(capsys.readouterr().out.split())
         assert "Exit codes: 0 done" in text
         assert "130 interrupted" in text
+    assert "1797 points, 64 features" in text
+
+
+def test_the_benchmarks_have_the_same_plain_help():
+    code = (
+        "import runpy, sys; sys.argv[1:] = ['-h']; runpy.run_module('benchmarks', None, '__main__')"
+    )
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"Usage: python -m benchmarks [OPTIONS]")
 
 
 def process(*arguments, **environment):
@@ -459,6 +565,8 @@ def test_a_report_says_what_happened():
     assert "Collapse: outputs 0, 2 at 1; output 1 at 4." in reports["three"]
     assert "3/3 min" in reports["three"]
     assert "K = 11 points, Q = 3 outputs with one tolerance" in reports["joint"]
+    named = report.text(chains()["three"], outputs=["yield", "purity", "x"])
+    assert "Collapse: outputs yield, x at 1; output purity at 4." in named
     assert reports["one column"] == reports["one"]
     assert "30 outputs" in reports["many"]
 

@@ -341,7 +341,6 @@ def test_refusals_name_the_value_and_the_bound(function, arguments, message):
     ("powers", "message"),
     [
         ([0.5, 0.6], "must sum to 1, they sum to 1.1"),
-        ([1.0], "at least two weights, got 1"),
         ([[0.5, 0.5]], "must be a vector"),
         ([np.nan, 1.0], r"power_weights\[0\] is nan"),
         (["a", "b"], "must be an array of numbers"),

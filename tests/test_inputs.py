@@ -70,7 +70,7 @@ GRAM = [
     ([["1", "0"], ["0", "1"]], "G must be an array of numbers, got dtype <U1"),
     (np.array([["2026-01-01"]], dtype="M8[D]"), "array of numbers, got dtype datetime64"),
     ([[10**400, 0], [0, 1]], "dtype object"),
-    (scipy.sparse.eye_array(2), "dtype object"),
+    (scipy.sparse.eye_array(2), r"G is a sparse matrix; pass G.toarray\(\)"),
     (I2.astype(np.float16), "G is float16, which carries three digits; build it in float64"),
     (1e200 * I2, r"largest entry of G is 1e\+200; it must lie between 1e-140 and 1e\+140"),
     (1e-200 * I2, "largest entry of G is 1e-200; .* choose other units for G"),
@@ -403,3 +403,68 @@ def test_extreme_units_are_refused_or_solved(factor, gram_units, y_units, eps_un
 def test_power_the_fuzz_reaches_both_outcomes():
     assert attempt(I2, Y2, 0.3, rounds=2) is not None
     assert attempt(I2, Y2, -0.3, rounds=2) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.ma.masked_array([1.0, 1e6], mask=[False, True]), "y has masked entries; fill them in"),
+        (scipy.sparse.eye_array(2), r"y is a sparse matrix; pass y.toarray\(\)"),
+        (lambda x: x, "a kernel becomes a Gram matrix by hilbertsd.gram"),
+    ],
+    ids=["masked", "sparse", "callable"],
+)
+def test_values_that_would_lose_their_meaning_as_arrays(value, message):
+    with pytest.raises(HilbertSDError, match=message):
+        hsd.self_distill(I2, value, 0.1)
+
+
+@pytest.mark.parametrize("joint", [1, "no", None])
+def test_joint_is_a_bool(joint):
+    with pytest.raises(HilbertSDError, match="joint must be True or False"):
+        hsd.self_distill(I2, Y2, 0.1, joint=joint)
+    assert hsd.self_distill(I2, Y2, 0.1, rounds=1, joint=np.True_).to_json()
+
+
+def test_an_operator_that_answers_in_columns():
+    class Columns:
+        shape = (2, 2)
+        dtype = np.float64
+
+        def matvec(self, v):
+            return 2 * np.reshape(v, (-1, 1))
+
+    assert_close(hsd.decompose(Columns()).eigenvalues, np.array([2.0, 2.0]), rtol=ROUNDING)
+
+
+def test_a_shared_decomposition_cannot_be_changed_through_a_result():
+    result = hsd.self_distill(I2, Y2, 0.1, rounds=1)
+    with pytest.raises(ValueError, match="read-only"):
+        result.spectrum.eigenvalues[0] = 0.0
+
+
+@pytest.mark.parametrize(
+    ("response", "y", "message"),
+    [
+        (np.ones(3), [1.0, 2.0], "must be a filter at the 2 eigenvalues"),
+        (np.ones(2), [1.0, 2.0, 3.0], "y must have shape"),
+        (np.ones(2), [1.0, np.nan], "y.1. is nan"),
+        (I2, [1.0, 2.0], "response must be a filter"),
+    ],
+)
+def test_filters_are_applied_to_what_fits(response, y, message):
+    with pytest.raises(HilbertSDError, match=message):
+        hsd.decompose(I2).apply(response, y)
+    with pytest.raises(HilbertSDError, match=message):
+        hsd.decompose(I2).dual_coef(response, y)
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "message"),
+    [(["a"], "must be an array"), ([-1.0], "non-negative, got -1"), ([np.nan], "is nan")],
+)
+def test_filters_take_eigenvalues(eigenvalues, message):
+    with pytest.raises(HilbertSDError, match=message):
+        hsd.filters.ridge(eigenvalues, 1.0)
+    with pytest.raises(HilbertSDError, match=r"decomposition\.eigenvalues"):
+        hsd.filters.ridge(hsd.decompose(I2), 1.0)

@@ -31,6 +31,8 @@ CHAINS = {
     "collapse at 0": (G, Y, 100.0, 3),
     "10 outputs": (G, OUTPUTS, np.linspace(1, 3, 10), 12),
     "10 outputs, some collapsed at 0": (G, OUTPUTS, np.linspace(5, 1, 10), 5),
+    "3 outputs": (G, OUTPUTS[:, :3], np.linspace(0.5, 1, 3), 12),
+    "3 outputs, all but one collapsed at 0": (G, OUTPUTS[:, :3], np.array([99.0, 99.0, 1.0]), 3),
     "10 outputs, joint": (G, OUTPUTS, 20.0, 12),
     "one column": (G, Y[:, None], 1.0, 6),
     "a tolerance for each round": (G, Y, np.linspace(1.0, 0.5, 7)[:, None], 6),
@@ -103,12 +105,47 @@ def test_the_panels_show_the_chain():
         [bar[:, 1] for bar in bars],
         np.transpose([bound[:4] for bound in result.multiplier_brackets]),
     )
+    for name in ("multiplier", "label ratio", "residual", "effective dimension"):
+        assert panel(figure, name).get_xlim()[1] < 5  # nothing happens after round 4
     assert panel(figure, "label ratio").get_title() == "label ratio: collapse at $t = 4$"
     curves = panel(figure, "basis weights").get_lines()
     inside = result.spectrum.eigenvalues > 0
     np.testing.assert_array_equal(
         [curve.get_ydata() for curve in curves], result.spectrum.basis_weights[:4, inside]
     )
+
+
+LINES = ("multiplier", "label ratio", "residual", "effective dimension")
+
+
+def test_few_outputs_are_told_apart_by_name_and_many_have_a_median():
+    few = plots.chain(chain("3 outputs"), outputs=["yield", "purity in $", "a very long name"])
+    shown = [text.get_text() for text in panel(few, "residual").get_legend().get_texts()]
+    assert shown == ["yield", r"purity in \$", "a very long n…"]
+    colors = [color for color, _ in plots.OUTPUTS[:3]]
+    for name in LINES:
+        lines = [line for line in panel(few, name).get_lines() if line.get_color() in colors]
+        assert {line.get_color() for line in lines} == set(colors)
+        assert all(line.get_linewidth() < 1.5 for line in lines)
+    numbered = plots.chain(chain("3 outputs"))
+    shown = [text.get_text() for text in panel(numbered, "residual").get_legend().get_texts()]
+    assert shown == ["0", "1", "2"]
+    result = chain("10 outputs")
+    many = plots.chain(result)
+    ratios = np.where(np.isfinite(result.multipliers), result.label_ratios[:-1], np.nan)
+    for name in LINES:
+        thick = [line for line in panel(many, name).get_lines() if line.get_linewidth() > 1.5]
+        assert len(thick) == 1
+        if name == "label ratio":
+            medians = thick[0].get_ydata()
+            expected = [np.nanmedian(row) for row in ratios[: len(medians)]]
+            np.testing.assert_allclose(medians, expected)
+
+
+def test_the_tolerance_is_named_where_it_is_off_the_axis():
+    for name, named in (("the example", True), ("300 rounds", False)):
+        said = [text.get_text() for text in texts(panel(plots.chain(chain(name)), "residual"))]
+        assert (r"$\varepsilon$" in said) == named
 
 
 def test_rounds_keep_their_colours_between_panels():
@@ -134,10 +171,32 @@ def test_fits_are_drawn_over_the_data(count, known):
     truth = hsd.datasets.example_truth(grid) if known else None
     labels = ("price_$ in $", "α & β") if known else None
     figure = plots.fits(x, y, grid, curves, truth=truth, labels=labels)
-    assert len(figure.axes[0].get_lines()) == count + 1 + known
+    lines = figure.axes[0].get_lines()
+    assert len(lines) == min(count, plots.MAX_FITS) + 1 + known
+    data = next(line for line in lines if line.get_label() == "data")
+    assert all(line.get_zorder() < data.get_zorder() for line in lines if line is not data)
     assert figure.axes[0].get_xlabel()
     assert_finite(figure)
     assert_inside(figure)
+
+
+def test_of_many_fits_some_are_drawn_and_named():
+    grid = np.linspace(0, 1, 11)
+    figure = plots.fits(grid, grid, grid, np.outer(1 / np.arange(1, 37), grid))
+    assert len(figure.axes) == 1
+    legend = figure.axes[0].get_legend()
+    assert legend.get_title().get_text() == "8 of 36 fits"
+    rounds = [f"$t = {t}$" for t in (0, 5, 10, 15, 20, 25, 30, 35)]
+    assert [text.get_text() for text in legend.get_texts()] == ["data", *rounds]
+
+
+def test_a_fit_that_overshoots_leaves_the_frame_and_the_data_stay_large():
+    grid = np.linspace(0, 1, 11)
+    data = np.linspace(-1.3, 1.6, 11)
+    wild = data - 43 * np.exp(-(((grid - 0.5) / 0.1) ** 2))
+    low, high = plots.fits(grid, data, grid, np.array([wild, data])).axes[0].get_ylim()
+    assert -3 < low < -1.3 - 1.45  # half the range of the data, and a margin
+    assert 1.6 < high < 2
 
 
 def test_saving_is_reproducible_and_leaves_no_trace(tmp_path):

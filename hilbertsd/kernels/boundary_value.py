@@ -24,7 +24,7 @@ from hilbertsd.kernels.differential import (
     parse_operator,
 )
 from hilbertsd.kernels.high_precision import Evaluator, working_digits
-from hilbertsd.kernels.syntax import exact
+from hilbertsd.kernels.syntax import cut, exact
 
 D = sympy.Symbol("D")
 
@@ -291,7 +291,7 @@ def _on_kernel(form: Any, rows: Any) -> Any:
 
 def _refuse(reduced: Any, complete: Any, form: Any, order: int, end: Any) -> None:
     wanted = BoundaryValueProblem((), (), end, end, complete, sympy.zeros(0, 2 * order))
-    natural = ", ".join(str(c) for c in wanted.conditions())
+    natural = ", ".join(cut(str(c)) for c in wanted.conditions())
     terms = _on_kernel(form, reduced)
     if reduced.rows == order and not all(vanishes(c) for c in terms - terms.T):
         reason = f"the boundary conditions at {end} are not self-adjoint for L"

@@ -14,6 +14,7 @@ from hilbertsd.errors import HilbertSDError, PrecisionWarning
 from hilbertsd.kernels.kernel import Kernel
 from hilbertsd.kernels.points import Array, Namespace, namespace
 from hilbertsd.kernels.regularizer_text import polynomial_text, regularizer_text
+from hilbertsd.kernels.syntax import cut
 
 if TYPE_CHECKING:
     from hilbertsd.kernels.boundary_value import BoundaryValueProblem
@@ -27,6 +28,9 @@ EVALUATION_TOLERANCE = 1e-11
 # Largest |root of L| times the length of the interval: the checks carry this many digits and more.
 MAX_STIFFNESS = 2000.0
 
+# A message about a null space names so many basis functions; the error has all of them.
+MAX_NAMED = 2
+
 
 class NullSpaceError(HilbertSDError):
     """R(f) = 0 for functions other than 0, so that no Green's function exists.
@@ -39,10 +43,13 @@ class NullSpaceError(HilbertSDError):
 
     def __init__(self, basis: list[Any]) -> None:
         self.basis = basis
+        texts = sorted(map(str, basis), key=len)  # the simplest first
+        shown = ", ".join(cut(text) for text in texts[:MAX_NAMED])
+        if len(texts) > MAX_NAMED:
+            shown += f" and {len(texts) - MAX_NAMED} more"
         super().__init__(
             "the regulariser vanishes on functions that satisfy every boundary condition, spanned "
-            f"by {', '.join(map(str, basis))}; add boundary conditions that exclude them, or a "
-            "weight on f itself."
+            f"by {shown}; add boundary conditions that exclude them, or a weight on f itself."
         )
 
     def __reduce__(self):

@@ -145,5 +145,5 @@ def _called(function: Callable, name: str, values: list, named: dict, text: str)
         inspect.signature(function).bind(*plain, **keywords)
     except TypeError as problem:
         known = ", ".join(inspect.signature(function).parameters) or "no arguments"
-        raise HilbertSDError(f"{name}({known}) was called with {problem}.") from None
+        raise HilbertSDError(f"{name}: {problem}; it takes {known}.") from None
     return function(*plain, **keywords)

@@ -44,6 +44,11 @@ def short(text: Any) -> str:
     return shown if len(shown) <= 80 else shown[:60] + "…" + shown[-10:]
 
 
+def cut(text: str) -> str:
+    """Return a formula cut to 60 characters, for messages."""
+    return text if len(text) <= 60 else text[:50].rstrip() + " …"
+
+
 def require_text(text: Any, what: str) -> None:
     """Raise HilbertSDError unless this is a string of acceptable length."""
     if not isinstance(text, str):

@@ -130,6 +130,13 @@ def _matrix(kernel: KernelLike, x: Array, s: Array) -> Array:
             f"{kernel!r} is neither a kernel nor a function of two points; "
             "choose one from hilbertsd.kernels or pass a callable k(x, s)."
         )
+    # A plain function belongs to a module, an instance to that of its class.
+    if str(getattr(kernel, "__module__", "")).partition(".")[0] == "sklearn":
+        name = getattr(kernel, "__name__", type(kernel).__name__)
+        raise HilbertSDError(
+            f"{name} is a scikit-learn kernel, not a hilbertsd kernel: it takes tables of points; "
+            "pass kernel(X) / len(X) as G, and kernel(X_new, X) / len(X) as the cross matrix."
+        )
     values = kernel(x, s.T) if x.shape[1] == 1 else kernel(x[:, None, :], s[None, :, :])
     shape = getattr(values, "shape", ())
     if shape != (len(x), len(s)):

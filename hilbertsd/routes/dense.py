@@ -72,22 +72,26 @@ class Decomposition:
             (K,) or (K, Q) labels.
         """
         z = self.coordinates(inputs.labels(y, self.size))
+        return self.lift(_rows(self._response(response), z) * z)
+
+    def _response(self, response: np.ndarray) -> np.ndarray:
         filtered = inputs.real_array("response", response)
         if filtered.shape != (self.size,):
             raise HilbertSDError(
                 f"response must be a filter at the {self.size} eigenvalues, for instance "
                 f"filters.ridge(decomposition.eigenvalues, c); got shape {filtered.shape}"
             )
-        return self.lift(_rows(filtered, z) * z)
+        return filtered
 
     def dual_coef(self, response: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Coefficients β = Vᵀ D⁺ h(D) V y, so that f(x) = cross_gram(kernel, x, x_k) @ β.
 
         D⁺ is the pseudo-inverse: directions in which G vanishes carry no function.
         """
+        filtered = self._response(response)
         inverse = np.zeros_like(self.eigenvalues)
         np.divide(1.0, self.eigenvalues, out=inverse, where=self.eigenvalues > 0)
-        return self.apply(inverse * response, y)
+        return self.apply(inverse * filtered, y)
 
 
 def decompose(matrix: Any) -> Decomposition:
@@ -123,6 +127,10 @@ def decompose(matrix: Any) -> Decomposition:
             "semidefinite Gram matrix: check the kernel, or the rows and columns of G."
         )
     eigenvalues = np.where(eigenvalues <= threshold, 0.0, eigenvalues)
+    # shared by every chain on this matrix, and by their results
+    eigenvalues.setflags(write=False)
+    if isinstance(eigenvectors, np.ndarray):
+        eigenvectors.setflags(write=False)
     return Decomposition(eigenvalues, eigenvectors, threshold, unit)
 
 

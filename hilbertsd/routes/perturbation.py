@@ -30,6 +30,9 @@ BACKWARD_ERROR = 8.0
 SAFETY = 8.0
 """Reported error = SAFETY × root mean square over the probes; see tests/test_accuracy.py."""
 
+FIRST_ORDER = 0.1
+"""A relative response above this is no longer first order: the error is reported as inf."""
+
 _UNIT = float(np.finfo(float).eps)
 
 
@@ -132,12 +135,17 @@ class PerturbedChain:
         norms = np.linalg.norm(labels, axis=0)
         moved = _rms(np.linalg.norm(self._moved, axis=0))
         radial = _rms(np.einsum("kq,kqp->p", labels, self._moved))
-        floor = SAFETY * _UNIT
         return RoundErrors(
-            multiplier=float(_rms(log_c)),
-            labels=np.maximum(_relative(moved, norms), floor),
-            label_norm=max(float(_relative(radial, np.sum(norms**2))), floor),
+            multiplier=float(_stated(_rms(log_c))),
+            labels=_stated(_relative(moved, norms)),
+            # not cut to inf: r_t decides on collapse, and a small r_t may be badly known
+            label_norm=max(float(_relative(radial, np.sum(norms**2))), SAFETY * _UNIT),
         )
+
+
+def _stated(estimate: np.ndarray) -> np.ndarray:
+    """At least the rounding of the number itself; beyond first order, no digit is claimed."""
+    return np.where(estimate <= FIRST_ORDER, np.maximum(estimate, SAFETY * _UNIT), np.inf)
 
 
 def _rms(values: np.ndarray) -> np.ndarray:

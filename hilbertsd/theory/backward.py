@@ -1,16 +1,16 @@
 r"""Chains from their end: forwards every multiplier is implicit, backwards nothing is.
 
-The residual of a non-trivial fit is y_t − y_{t+1} = c_t G⁻¹ y_{t+1}, and its norm is √(Kε). So in
-units of √(Kε) = 1, with D the eigenvalues and labels in eigen-coordinates,
+The residual of a non-trivial fit is y_t − y_{t+1} = c_t G⁻¹ y_{t+1}, and its norm is s = √(Kε).
+So, with D the eigenvalues and labels in eigen-coordinates,
 
-    c_t = 1/‖D⁻¹ z_{t+1}‖,   z_t = z_{t+1} + D⁻¹ z_{t+1}/‖D⁻¹ z_{t+1}‖.
+    c_t = s/‖D⁻¹ z_{t+1}‖,   z_t = z_{t+1} + c_t D⁻¹ z_{t+1}.
 
 Any labels z_n and any number n give a chain of n non-trivial fits that ends in z_n, because
 r_t > 1 for t < n; and every chain of constant ε that starts in the range arises so. Signs may be
 taken positive: then nothing cancels, and the chain is accurate to rounding in every coordinate.
 
-Each step back adds a unit vector e to z_{t+1} with ⟨z, e⟩ = zᵀD⁻¹z/‖D⁻¹z‖, which Kantorovich's
-inequality bounds from below by γ ‖z‖, γ = 2√κ/(1 + κ). Hence
+Each step back adds s e to z_{t+1}, e a unit vector with ⟨z, e⟩ = zᵀD⁻¹z/‖D⁻¹z‖, which
+Kantorovich's inequality bounds from below by γ ‖z‖, γ = 2√κ/(1 + κ). Hence
 
     r_t² >= r_{t+1}² + 2 γ r_{t+1} + 1,
 
@@ -33,9 +33,16 @@ MOST_NODES = 8
 
 
 def chain_to(
-    last: Any, d: Any, fits: int, collapsed: bool, xp: ModuleType | Any = np, size: int | None = None
+    last: Any,
+    d: Any,
+    fits: int,
+    collapsed: bool,
+    s: float = 1.0,
+    *,
+    xp: ModuleType | Any = np,
+    size: int | None = None,
 ) -> Chain:
-    """Return the chain of ``fits`` non-trivial fits, √(Kε) = 1, that ends in the labels ``last``.
+    """Return the chain of ``fits`` non-trivial fits that ends in the labels ``last``.
 
     Parameters
     ----------
@@ -44,11 +51,18 @@ def chain_to(
     d
         (m,) positive eigenvalues, ascending.
     collapsed
-        Whether ‖last‖ <= 1; not computed, because it may be traced.
+        Whether ‖last‖ <= s; not computed, because it may be traced.
+    s
+        √(Kε).
     xp
         The array namespace of ``last`` and ``d``.
     size
         K, if not m.
+
+    Returns
+    -------
+    Chain
+        Its ``columns`` are two outputs, 3/5 and 4/5 of the labels, with a joint tolerance.
 
     Examples
     --------
@@ -59,19 +73,21 @@ def chain_to(
     states, multipliers, z = [last], [], last
     for _ in range(fits):
         dual = z / d
-        c = 1 / xp.sqrt(xp.sum(dual**2))
+        c = s / xp.sqrt(xp.sum(dual**2))
         z = z + c * dual
         states.append(z)
         multipliers.append(c)
-    one = last[0] * 0 + 1  # of the namespace's own number type
+    scale = last[0] * 0 + s  # of the namespace's own number type
+    labels = xp.stack(states[::-1])
     return Chain(
         xp=xp,
         size=len(d) if size is None else size,
         d=d,
-        z=xp.stack(states[::-1]),
+        z=labels,
         c=xp.stack(multipliers[::-1]),
-        s=xp.stack([one] * (fits + 1)),
+        s=xp.stack([scale] * (fits + 1)),
         collapsed=collapsed,
+        columns=xp.stack([labels * 3 / 5, labels * 4 / 5], axis=2),
     )
 
 

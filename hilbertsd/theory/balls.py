@@ -7,7 +7,8 @@ formula that branches on it would otherwise silently take one side.
 The module itself serves as the ``xp`` of a :class:`~hilbertsd.theory.chain.Chain`: what it does
 not define is NumPy's, applied to object arrays of balls. ``max``, ``min``, ``maximum`` and
 ``minimum`` are its own, because the largest of several balls has an enclosure also where it is
-open which of them it is. The working precision is that of ``flint.ctx``.
+open which of them it is; ``sum`` and ``isfinite`` because NumPy's do not know balls. The working
+precision is that of ``flint.ctx``.
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ import math
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
-import flint
 import numpy as np
+
+try:
+    import flint
+except ImportError as error:
+    raise ImportError(
+        "ball arithmetic needs python-flint: pip install 'hilbertsd[certify]'"
+    ) from error
 
 
 class Undecided(ArithmeticError):
@@ -238,17 +245,23 @@ def _reduced(ufunc: Any, a: Any, axis: int | None, keepdims: bool) -> Any:
     return ufunc.reduce(array, axis=axis, keepdims=keepdims)
 
 
-def max(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:  # noqa: A001
+def max(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Largest entry, enclosed also where it is open which it is."""
     return _reduced(maximum, a, axis, keepdims)
 
 
-def min(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:  # noqa: A001
+def min(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Smallest entry, enclosed also where it is open which it is."""
     return _reduced(minimum, a, axis, keepdims)
 
 
 amax, amin = max, min
+
+
+def sum(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Sum of balls, which is a ball also of none (NumPy's would be the integer 0)."""
+    entries = np.asarray(a, dtype=object)
+    return np.sum(entries, axis=axis, keepdims=keepdims, initial=cast(Any, Ball(0)))
 
 
 def _finite(value: Any) -> bool:

@@ -165,14 +165,23 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
     s = np.sqrt(size * np.append(eps, eps[-1])[: n + 1])
     s_range = s.copy()
     s_range[0] = np.sqrt(size * (eps[0] - floor)) if n else s[0]
-    common = {
+    common: dict[str, Any] = {
         "collapsed": bool(ratios[n] <= 1),
         "error": _error(result, n, output),
         "distinct": _distinct(d),
     }
     constant = bool(np.all(eps == eps[0]))
     whole = Chain(
-        np, size, d, z, c[:n], s_range, start=0, constant=constant and floor == 0, columns=columns, **common
+        np,
+        size,
+        d,
+        z,
+        c[:n],
+        s_range,
+        start=0,
+        constant=constant and floor == 0,
+        columns=columns,
+        **common,
     )
     if floor == 0:
         return {"rounds": whole, "chain": whole}
@@ -180,7 +189,9 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
         return {"rounds": whole, "chain": None}
     constant = bool(np.all(eps[1:] == eps[-1]))
     outputs = None if columns is None else columns[1:]
-    later = Chain(np, size, d, z[1:], c[1:n], s[1:], start=1, constant=constant, columns=outputs, **common)
+    later = Chain(
+        np, size, d, z[1:], c[1:n], s[1:], start=1, constant=constant, columns=outputs, **common
+    )
     return {"rounds": whole, "chain": later}
 
 

@@ -25,6 +25,9 @@ from hilbertsd.kernels.tensor import Tensor
 MOST_CHARACTERS = 4000
 """Longest text of one number; every float fits, and parsing stays cheap."""
 
+MOST_POWER = 64
+"""Largest whole parameter of a kernel, such as a degree: powers of rationals grow long."""
+
 _TEXT = re.compile(r"[+-]?(\d+/\d+|\d+(\.\d*)?([eE][+-]?\d{1,3})?|\.\d+([eE][+-]?\d{1,3})?)")
 
 
@@ -88,7 +91,7 @@ def symmetric_matrix(G: Any) -> np.ndarray:
     Floats may differ from their mirror image by rounding; rationals have to be symmetric.
     """
     given = np.array(G, dtype=object) if isinstance(G, (list, tuple)) else G
-    if getattr(given, "dtype", None) == object:
+    if isinstance(given, np.ndarray) and given.dtype.kind == "O":
         matrix = rationals("G", given)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise HilbertSDError(f"G must be a square matrix, got shape {matrix.shape}")
@@ -143,7 +146,7 @@ def exact_gram(kernel: Kernel | Callable[[Any, Any], Any], x: Any) -> np.ndarray
             values = _values(kernel, left, right)
         else:
             values = kernel(points, points.T) if points.shape[1] == 1 else kernel(left, right)
-    except (TypeError, AttributeError):
+    except (TypeError, AttributeError, OverflowError):
         raise refusal from None
     if np.shape(values) != (size, size) or any(
         not isinstance(v, (Fraction, int)) for v in np.ravel(values)
@@ -173,7 +176,7 @@ def _values(kernel: Kernel, x: Any, s: Any) -> Any:
             a, b = map(Fraction, kernel.kernel.domain or (0, 1))
             ratio = (b - a) / (upper - lower)
             return _values(kernel.kernel, a + ratio * (x - lower), a + ratio * (s - lower))
-        case ClosedForm():
+        case ClosedForm() if all(v <= MOST_POWER for _, v in kernel.parameters):
             exact = tuple(
                 (key, Fraction(v) if isinstance(v, float) else v) for key, v in kernel.parameters
             )

@@ -301,6 +301,17 @@ def test_null_spaces_are_named(arguments, dimension):
     assert str(again) == str(caught.value)
 
 
+@pytest.mark.parametrize("boundary", ["", "f^(7)(0) + f'(0) = 0"])
+def test_refusals_do_not_drown_the_reader_in_formulas(boundary):
+    with pytest.raises(HilbertSDError) as caught:
+        hk.greens("D^4 - 5*D^3 + 4*D + 1/3", boundary=boundary)
+    assert len(str(caught.value)) < 500
+    assert "…" in str(caught.value)
+    if not boundary:
+        assert "and 2 more" in str(caught.value)
+        assert len(caught.value.basis) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 from problems import assert_close
+from sklearn.gaussian_process.kernels import Matern
+from sklearn.metrics.pairwise import rbf_kernel
 
 from hilbertsd import kernels as hk
 from hilbertsd.errors import HilbertSDError
@@ -80,6 +82,9 @@ def bad(value, shape=(3,)):
         (lambda k: cross_gram(k, [np.nan], [1.0]), r"x_new\[0\] is nan"),
         (lambda k: cross_gram(k, np.zeros((2, 3)), np.zeros((2, 2))), "x_new has points with 3"),
         (lambda k: gram(3, [1.0]), "3 is neither a kernel"),
+        (lambda k: gram(Matern(nu=1.5), [1.0, 2.0]), r"Matern is .* kernel\(X\) / len\(X\) as G"),
+        (lambda k: gram(rbf_kernel, np.zeros((3, 2))), "rbf_kernel is a scikit-learn kernel"),
+        (lambda k: cross_gram(rbf_kernel, [1.0], [2.0]), r"kernel\(X_new, X\) / len\(X\)"),
         (lambda k: gram(lambda a, b: a, [1.0, 2.0]), r"returned shape \(2, 1\)"),
         (lambda k: gram(lambda a, b: a + 0 * b, [1.0, 2.0]), "not symmetric"),
         (lambda k: gram(hk.tensor(k, k), [0.5, 1.0]), "1 coordinates"),

@@ -111,6 +111,8 @@ def test_nothing_else_is_read_and_refusing_is_cheap(text):
         ("gaussian(width=3)", "unexpected keyword argument 'width'"),
         ("gaussian(1, 2)", "too many positional arguments"),
         ("gaussian(laplace)", "takes numbers, not laplace"),
+        ("gaussian(sigma=0.5)", "^gaussian: got an unexpected .* 'sigma'; it takes length_scale"),
+        ("brownian_motion(1)", "too many positional arguments; it takes no arguments"),
         ("gaussian(-1)", "length_scale = -1"),
         ("gaussian(0)", "length_scale = 0"),
         ("matern(2)", "choose nu = 0.5, 1.5 or 2.5"),

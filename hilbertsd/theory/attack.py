@@ -1,0 +1,436 @@
+r"""The adversary: search for the chain on which a statement has the least slack.
+
+A chain is searched by its end (:mod:`hilbertsd.theory.backward`): every point of a box is a
+spectrum and last labels y_n, and the chain of n non-trivial fits before them is explicit. So there
+is nothing infeasible to avoid, nothing cancels, and gradients need no implicit function.
+
+Random points and corners of the box come first, then differential evolution, then projected
+gradient descent from the best, on a soft minimum over the statement's entries. What looks like a
+violation has to be confirmed, see :mod:`hilbertsd.theory.confirmation`, before it is called one.
+
+The slack of an inequality is its gap over what is true beyond the trivial: 0 is equality, 1 or
+more says nothing that was not known. Where nothing trivial is known it is the gap over the sum
+of both sides, or over the statement's scale where the bound is 0. A violation is negative,
+relative to the scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hilbertsd import inputs
+from hilbertsd.errors import HilbertSDError
+from hilbertsd.theory.backward import chain_to
+from hilbertsd.theory.chain import Chain
+from hilbertsd.theory.confirmation import Verdict, confirm
+from hilbertsd.theory.statement import REGISTRY, Check, Statement
+
+NOTHING = 1e6
+"""Stands for the slack of a side that does not exist, so that derivatives stay finite."""
+NEAREST = 4
+"""So many of the nearest chains of a search are evaluated in high precision; more, up to
+``MOST_EVALUATED``, while floats and digits disagree on them."""
+MOST_EVALUATED = 12
+SCALE, LARGEST = 0.25, 8.0
+"""√(Kε) and d_max. Every claim is free of units; away from 1, formulas that are not show it."""
+INSIDE = 1e-14
+"""Labels at r_n = 1 are taken so much smaller that rounding does not move them across."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The chains that are searched: m nodes, n fits, and the box for the rest.
+
+    Attributes
+    ----------
+    nodes, fits
+        m, n.
+    kappa
+        Smallest and largest condition number.
+    label_ratio
+        Largest r_n of chains that do not end in collapse.
+    label_decades
+        Orders of magnitude between the last labels' coordinates.
+    """
+
+    nodes: int = 4
+    fits: int = 3
+    kappa: tuple[float, float] = (1.0, 1e6)
+    label_ratio: float = 1e4
+    label_decades: float = 16.0
+
+    @property
+    def dimension(self) -> int:
+        """κ, r_n, the m − 2 eigenvalues between the ends, and the labels."""
+        return 2 + max(self.nodes - 2, 0) + self.nodes
+
+    def point(
+        self, theta: Any, collapsed: bool, xp: Any = np, log_kappa: Any = None
+    ) -> tuple[Any, Any]:
+        """Spectrum, ascending, and last labels of a point of the unit box."""
+        m = self.nodes
+        low, high = np.log(self.kappa) if log_kappa is None else log_kappa
+        width = low + (high - low) * theta[0]
+        inner = theta[2 : 2 + max(m - 2, 0)]
+        position = xp.concatenate([xp.zeros(min(m - 1, 1)), xp.sort(inner), xp.ones(1)])
+        d = xp.exp(width * (position - 1))
+        size = xp.exp(-self.label_decades * np.log(10) * theta[-m:])
+        if collapsed:
+            ratio = (1e-6 + (1 - 1e-6) * theta[1]) * (1 - INSIDE)
+        else:
+            ratio = 1 + xp.exp(np.log(1e-6) + np.log(self.label_ratio / 1e-6) * theta[1])
+        return LARGEST * d, SCALE * ratio * size / xp.sqrt(xp.sum(size**2))
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """The chain with the least slack that a search found.
+
+    Attributes
+    ----------
+    slack
+        The least over both sides and all entries, in high precision; inf if the statement applies
+        nowhere.
+    violated
+        True: confirmed. False: none found. None: apparent, and not decided.
+    confirmed_by
+        What decided.
+    eigenvalues, coordinates, eps, fits, collapsed
+        The chain: d, z_0, ε, its non-trivial fits n and whether y_n has collapsed; with n − 1
+        rounds, or n where it has, it can be run again. None where no chain was found.
+    last
+        z_n, from which :func:`hilbertsd.theory.backward.chain_to` rebuilds it to rounding.
+    by_gradient
+        Whether the statement could be differentiated.
+    """
+
+    space: Space
+    slack: float
+    violated: bool | None
+    confirmed_by: str
+    eigenvalues: np.ndarray | None
+    coordinates: np.ndarray | None
+    last: np.ndarray | None
+    eps: float
+    fits: int
+    collapsed: bool
+    by_gradient: bool
+    evaluations: int
+    seed: int
+
+    @property
+    def condition_number(self) -> float:
+        """κ of the chain found."""
+        d = self.eigenvalues
+        return float("nan") if d is None else float(d[-1] / d[0])
+
+    @property
+    def label_ratio(self) -> float:
+        """r_0 of the chain found."""
+        z = self.coordinates
+        return float("nan") if z is None else float(np.sqrt(np.mean(z**2) / self.eps))
+
+
+@dataclass(frozen=True, eq=False)
+class Attack:
+    """How nearly a statement is attained.
+
+    Attributes
+    ----------
+    name, title, kind
+        Of the statement.
+    nearest
+        Over the whole box.
+    by
+        The least slack along three lines: ``"kappa"`` at fixed κ, ``"nodes"`` at fixed m and
+        ``"fits"`` at fixed n, each a tuple of (value, least slack).
+    """
+
+    name: str
+    title: str
+    kind: str
+    nearest: Nearest
+    by: dict[str, tuple[tuple[float, float], ...]]
+
+    @property
+    def violated(self) -> bool | None:
+        """Whether a violation was confirmed; None if one is apparent and undecided."""
+        return self.nearest.violated
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a search takes: random points, then a population over generations and steps.
+
+    Without gradient steps nothing is differentiated, and nothing has to be compiled.
+    """
+
+    points: int = 512
+    population: int = 48
+    generations: int = 60
+    steps: int = 150
+
+
+KAPPAS, NODES, FITS = (1.0, 10.0, 1e2, 1e4), (2, 4, 8), (1, 3, 9)
+"""The lines along which slack is followed."""
+
+
+def attack(
+    statement: Statement | str,
+    space: Space | None = None,
+    *,
+    effort: Effort | None = None,
+    seed: int = 0,
+    kappas: Sequence[float] = KAPPAS,
+    nodes: Sequence[int] = NODES,
+    fits: Sequence[int] = FITS,
+) -> Attack:
+    """Search for the least slack of a statement, over a box of chains and along κ, m and n.
+
+    Parameters
+    ----------
+    statement
+        A statement, or the name of a registered one.
+    space
+        The box; by default four nodes, three fits, κ <= 10⁶.
+    effort
+        How long the main search takes; those along the lines take a third of its iterations.
+    seed
+        The result is a function of the seed and the versions of the libraries.
+    kappas, nodes, fits
+        The lines; empty for none.
+
+    Raises
+    ------
+    HilbertSDError
+        If there is no statement of that name, or the space is empty.
+    """
+    claim = find(statement)
+    space = space or Space()
+    effort = effort or Effort()
+    less = dataclasses.replace(effort, generations=effort.generations // 3, steps=effort.steps // 3)
+    nearest = search(claim, space, effort=effort, seed=seed)
+    lines: dict[str, tuple[tuple[float, float], ...]] = {}
+    for name, values, spaces in (
+        ("kappa", kappas, [dataclasses.replace(space, kappa=(k, k)) for k in kappas]),
+        ("nodes", nodes, [dataclasses.replace(space, nodes=m) for m in nodes]),
+        ("fits", fits, [dataclasses.replace(space, fits=n) for n in fits]),
+    ):
+        found = [search(claim, s, effort=less, seed=seed) for s in spaces]
+        lines[name] = tuple((float(v), f.slack) for v, f in zip(values, found, strict=True))
+        nearest = min(nearest, *found, key=_rank)
+    return Attack(claim.name, claim.title, claim.kind, nearest, lines)
+
+
+def find(statement: Statement | str) -> Statement:
+    """Return a statement, looked up where only its name is given."""
+    if isinstance(statement, Statement):
+        return statement
+    if statement not in REGISTRY:
+        known = ", ".join(REGISTRY) or "none is registered"
+        raise HilbertSDError(f"there is no statement {statement!r}; choose from: {known}")
+    return REGISTRY[statement]
+
+
+def search(
+    statement: Statement, space: Space, *, effort: Effort | None = None, seed: int = 0
+) -> Nearest:
+    """Search one box for the least slack, among chains that end in collapse and that do not."""
+    inputs.whole_number("seed", seed)
+    if space.nodes < 1 or space.fits < 1 or not 1 <= space.kappa[0] <= space.kappa[1]:
+        raise HilbertSDError(f"a space needs nodes, fits and kappa of at least 1, got {space}")
+    found = [
+        _Hunt(statement, space, collapsed).nearest(effort or Effort(), seed)
+        for collapsed in (False, True)
+    ]
+    best = min(found, key=_rank)
+    return dataclasses.replace(best, evaluations=sum(f.evaluations for f in found))
+
+
+def _rank(nearest: Nearest) -> tuple[int, float]:
+    """Violations first, then what is undecided, then by slack."""
+    return ({True: 0, None: 1, False: 2}[nearest.violated], nearest.slack)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(statement: Statement, space: Space, collapsed: bool) -> Any:
+    """Soft minimum of the slack, its gradient and the hard minimum, for points and log κ."""
+
+    def soft(theta: jax.Array, log_kappa: jax.Array) -> tuple[jax.Array, jax.Array]:
+        d, last = space.point(theta, collapsed, jnp, log_kappa)
+        chain = chain_to(last, d, space.fits, collapsed, SCALE, xp=jnp)
+        gaps = slacks(statement.sides(chain), jnp)
+        least = lax.stop_gradient(jnp.min(gaps))
+        sharpness = 1 / (0.05 * jnp.abs(least) + 1e-12)
+        # shifted by the minimum, so that the exponentials stay within reach
+        return least - jnp.log(jnp.sum(jnp.exp(sharpness * (least - gaps)))) / sharpness, least
+
+    return jax.jit(jax.vmap(jax.value_and_grad(soft, has_aux=True), in_axes=(0, None)))
+
+
+class _Hunt:
+    """One search: an archive of points of the unit box, and all that is done to them."""
+
+    def __init__(self, statement: Statement, space: Space, collapsed: bool) -> None:
+        self.statement, self.space, self.collapsed = statement, space, collapsed
+        self.evaluations = 0
+        self.by_gradient = True
+        self.archive: list[tuple[float, tuple[float, ...]]] = []
+
+    def nearest(self, effort: Effort, seed: int) -> Nearest:
+        rng = np.random.default_rng([seed, self.collapsed])
+        self.by_gradient = effort.steps > 0
+        with jax.enable_x64(True), np.errstate(all="ignore"):
+            population, values = self._sample(effort, rng)
+            if np.isfinite(values).any():
+                population = self._evolve(population, values, effort, rng)
+                self._descend(population, effort)
+        return self._confirmed(seed)
+
+    def _chain(self, theta: np.ndarray) -> Chain:
+        d, last = self.space.point(theta, self.collapsed)
+        return chain_to(last, d, self.space.fits, self.collapsed, SCALE)
+
+    def _evaluate(
+        self, points: np.ndarray, chunk: int, below: np.ndarray | float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Least slacks and gradients; inf unless below the given ones and applicable.
+
+        What is below goes on record. Hypotheses are looked at one point at a time: not for all.
+        """
+        values, gradients = np.full(len(points), np.inf), np.zeros(points.shape)
+        for start in range(0, len(points), chunk):
+            rows = slice(start, min(start + chunk, len(points)))
+            values[rows], gradients[rows] = self._raw(points[rows], chunk)
+        self.evaluations += len(points)
+        candidate = np.isfinite(values) & (values < NOTHING) & (values < below)
+        for i in np.flatnonzero(candidate):
+            if self.statement.missing(self._chain(points[i])) is None:
+                self.archive.append((float(values[i]), tuple(points[i])))
+            else:
+                candidate[i] = False
+        values = np.where(candidate, values, np.inf)
+        return values, np.where(np.isfinite(gradients), gradients, 0.0)
+
+    def _raw(self, points: np.ndarray, chunk: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.by_gradient:
+            padded = np.concatenate([points, np.repeat(points[:1], chunk - len(points), axis=0)])
+            anywhere = dataclasses.replace(self.space, kappa=(1.0, 1.0))  # compiled for any κ
+            compiled = _compiled(self.statement, anywhere, self.collapsed)
+            try:
+                (_, least), gradients = compiled(padded, np.log(self.space.kappa))
+                return np.asarray(least)[: len(points)], np.asarray(gradients)[: len(points)]
+            except (TypeError, IndexError, AttributeError):  # a formula that cannot be traced
+                self.by_gradient = False
+        least = [
+            np.min(slacks(self.statement.sides(chain), np))
+            if self.statement.missing(chain := self._chain(point)) is None
+            else np.inf
+            for point in points
+        ]
+        return np.array(least), np.zeros(points.shape)
+
+    def _sample(self, effort: Effort, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Random points, a quarter of their coordinates at the box's faces; the best survive."""
+        points = rng.random((effort.points, self.space.dimension))
+        points = np.where(rng.random(points.shape) < 0.25, np.round(points), points)
+        if all(self.statement.missing(self._chain(point)) is not None for point in points):
+            return points, np.full(len(points), np.inf)  # not even evaluated: too few fits, say
+        values, _ = self._evaluate(points, effort.population, np.inf)
+        best = np.argsort(values, kind="stable")[: effort.population]
+        return points[best], values[best]
+
+    def _evolve(
+        self,
+        population: np.ndarray,
+        values: np.ndarray,
+        effort: Effort,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """Differential evolution: half the way to the best, plus a random difference."""
+        count, dimension = population.shape
+        for _ in range(effort.generations):
+            best = population[np.argmin(values)]
+            one, two = (population[rng.integers(count, size=count)] for _ in range(2))
+            trial = population + 0.5 * (best - population) + rng.uniform(0.3, 0.9) * (one - two)
+            kept = rng.random(trial.shape) > 0.8
+            kept[np.arange(count), rng.integers(dimension, size=count)] = False
+            trial = np.where(kept, population, np.clip(trial, 0, 1))
+            found, _ = self._evaluate(trial, count, values)
+            better = found < values
+            population = np.where(better[:, None], trial, population)
+            values = np.where(better, found, values)
+        return population
+
+    def _descend(self, population: np.ndarray, effort: Effort) -> None:
+        """Adam in the unit box, with steps from 0.05 down to 0.0005 of its width."""
+        if not self.by_gradient:
+            return
+        mean, square = np.zeros(population.shape), np.zeros(population.shape)
+        for step in range(1, effort.steps + 1):
+            record = sorted(value for value, _ in self.archive)[:MOST_EVALUATED][-1]
+            _, gradient = self._evaluate(population, len(population), record)
+            mean = 0.9 * mean + 0.1 * gradient
+            square = 0.99 * square + 0.01 * gradient**2
+            direction = mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.99**step)) + 1e-300)
+            rate = 0.05 * 0.01 ** (step / effort.steps)
+            population = np.clip(population - rate * direction, 0, 1)
+
+    def _confirmed(self, seed: int) -> Nearest:
+        """Look at the nearest chains in high precision; the least slack there is the result."""
+        found, agreed = [], 0
+        for value, theta in sorted(set(self.archive))[:MOST_EVALUATED]:
+            d, last = self.space.point(np.array(theta), self.collapsed)
+            verdict = confirm(self.statement, d, last, self.space.fits, SCALE)
+            z = self._chain(np.array(theta)).z[0]
+            found.append(self._record(verdict, d, z, last, seed))
+            agreed += abs(verdict.slack - value) <= 1e-9 + 1e-3 * abs(value)
+            if agreed == NEAREST or verdict.violated:
+                break
+        nothing = Verdict(False, float("inf"), "not applicable to any chain of the space")
+        return min(found, key=_rank, default=self._record(nothing, None, None, None, seed))
+
+    def _record(self, verdict: Verdict, d: Any, z: Any, last: Any, seed: int) -> Nearest:
+        return Nearest(
+            space=self.space,
+            slack=verdict.slack,
+            violated=verdict.violated,
+            confirmed_by=verdict.by,
+            eigenvalues=d,
+            coordinates=z,
+            last=last,
+            eps=SCALE**2 / self.space.nodes,
+            fits=self.space.fits,
+            collapsed=self.collapsed,
+            by_gradient=self.by_gradient,
+            evaluations=self.evaluations,
+            seed=seed,
+        )
+
+
+def slacks(check: Check, xp: Any) -> Any:
+    """Slacks of both sides, flat; see the module."""
+    lower, actual, upper, scale, low, high = (xp.asarray(side, dtype=float) for side in check)
+    unit = xp.where(scale > 0, scale, 1.0)
+
+    def one(bound: Any, known: Any, sign: float) -> Any:
+        # every branch finite: derivatives pass through all of them
+        there, compares = xp.isfinite(bound), xp.isfinite(known)
+        bound = xp.where(there, bound, 0.0)
+        gap = sign * (actual - bound)
+        beyond = sign * (actual - xp.where(compares, known, 0.0))
+        sizes = xp.where(bound == 0, scale, abs(actual) + abs(bound))
+        yardstick = xp.where(compares, beyond, sizes)
+        share = xp.where(yardstick > 0, gap / xp.where(yardstick > 0, yardstick, 1.0), 1.0)
+        return xp.ravel(xp.where(there, xp.where(gap < 0, gap / unit, share), NOTHING))
+
+    return xp.concatenate([one(lower, low, 1.0), one(upper, high, -1.0)])

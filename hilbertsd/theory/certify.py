@@ -1,0 +1,349 @@
+"""Certificates: a chain enclosed in ball arithmetic, and every statement decided on it.
+
+The problem is taken in exact rationals, its spectrum and chain are enclosed at rising working
+precision, the enclosures are rounded to what the certificate will say, and the statements are
+evaluated on these alone, so that a reader of the file sees what they saw.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, cast, overload
+
+import numpy as np
+
+from hilbertsd import inputs
+from hilbertsd.errors import HilbertSDError, InfeasibleToleranceError
+from hilbertsd.kernels.kernel import Kernel
+from hilbertsd.kernels.parse import parse_kernel
+from hilbertsd.theory import balls, enclosures
+from hilbertsd.theory.balls import Ball, Undecided, flint
+from hilbertsd.theory.certificate import (
+    HOLDS_TO,
+    MOST_BITS,
+    MOST_POINTS,
+    MOST_ROUNDS,
+    Certificate,
+    Decision,
+    Enclosure,
+    Problem,
+    Verdict,
+    weight_exponent,
+)
+from hilbertsd.theory.chain import Chain
+from hilbertsd.theory.enclosures import ExactProblem, MorePrecision
+from hilbertsd.theory.exact import exact_gram, rational, rationals, symmetric_matrix
+from hilbertsd.theory.statement import REGISTRY, Check, Statement
+
+GUARD_BITS = 64
+"""Beyond the published bits, for the evaluation of statements."""
+WORKING_FACTORS = (2, 4, 8)
+"""Working precisions tried, in units of the published bits."""
+
+KernelLike = Kernel | Callable[[Any, Any], Any]
+
+
+@overload
+def certify(
+    G: Any,
+    y: Any,
+    eps: Any,
+    rounds: int = ...,
+    /,
+    *,
+    bits: int = ...,
+    max_bits: int = ...,
+    statements: Mapping[str, Statement] | None = ...,
+) -> Certificate: ...
+@overload
+def certify(
+    kernel: KernelLike,
+    x: Any,
+    y: Any,
+    eps: Any,
+    rounds: int = ...,
+    /,
+    *,
+    bits: int = ...,
+    max_bits: int = ...,
+    statements: Mapping[str, Statement] | None = ...,
+) -> Certificate: ...
+def certify(
+    problem: Any,
+    /,
+    *args: Any,
+    bits: int = 256,
+    max_bits: int = 1024,
+    statements: Mapping[str, Statement] | None = None,
+) -> Certificate:
+    """Prove what happens in a chain, and decide every statement of the theory on it.
+
+    ``certify(G, y, eps, rounds)`` is about the exact rationals that the floats of G are, and
+    about (G + Gᵀ)/2, formed in rationals, where rounding left G a little unsymmetric. A Gram
+    matrix that should be singular is, in floats, mostly not: that of the cubic spline on the
+    floats 0, 0.1, .. 1, evaluated as (59) is written, has exact rank 10 instead of 9 and a
+    negative eigenvalue, and is refused. So is every G with a negative eigenvalue, however small.
+
+    ``certify(kernel, x, y, eps, rounds)`` builds the Gram matrix in rationals, for kernels that
+    are rational functions: splines, Brownian motion and bridge, polynomials, and what is made of
+    them. Null spaces and the residual floor are then exact. Floats in x, y and eps are again the
+    rationals they are; text and Fractions, ``"0.1"`` or ``Fraction(1, 10)``, say what they say.
+
+    A verdict is
+
+    * ``proved``: lower <= actual <= upper for all numbers in the enclosures. Equality cannot be
+      proved in balls. For an identity, and for an inequality that may be attained, ``holds_to``
+      is ``"1e-30"``, and what is proved is lower − δ <= actual <= upper + δ with δ = 1e-30 of the
+      statement's scale; the balls of the two sides overlap where the inequality is not proved.
+    * ``refuted``: lower > actual or actual > upper somewhere, for all numbers in the enclosures.
+    * ``undecided``: neither, at ``max_bits``.
+    * ``not applicable``: a hypothesis fails, as decided on the nearest floats.
+
+    Parameters
+    ----------
+    G, y, eps, rounds
+        (K, K) Gram matrix with its 1/K, (K,) labels, tolerance, and rounds after ordinary
+        training (default 10), as for :func:`hilbertsd.self_distill`. K is at most 300.
+    kernel, x
+        A kernel or a function of two points, and (K,) or (K, d) points, in place of G.
+    bits
+        Precision of the enclosures to begin with, in bits of the eigenvalues.
+    max_bits
+        They double until everything is decided, up to this.
+    statements
+        What to decide; all of the theory by default.
+
+    Raises
+    ------
+    InfeasibleToleranceError
+        If ε is at or below the exact residual floor.
+    HilbertSDError
+        If G has a negative eigenvalue, the kernel is not rational, the input has another fault,
+        or ``max_bits`` do not suffice to enclose the chain.
+
+    Notes
+    -----
+    Enclosures: :mod:`hilbertsd.theory.enclosures`. Check a certificate, by other means, with
+    :func:`hilbertsd.theory.verifier.check_certificate`.
+
+    Examples
+    --------
+    >>> from hilbertsd.kernels import brownian_bridge
+    >>> certificate = certify(brownian_bridge(), ["0", "1/3", "2/3"], ["0", "1", "2"], "1/10")
+    >>> certificate.rank, certificate.collapse_round
+    (2, 4)
+    """
+    given = _given(problem, args)
+    if not 64 <= bits <= max_bits <= MOST_BITS or bits % 4:
+        raise HilbertSDError(
+            f"64 <= bits <= max_bits <= {MOST_BITS} and a multiple of 4 are needed, got bits = "
+            f"{bits} and max_bits = {max_bits}"
+        )
+    chosen = REGISTRY if statements is None else statements
+    exact = ExactProblem(given.matrix, given.y, given.eps)
+    if exact.power > exact.allowed and exact.allowed <= exact.size * exact.floor:
+        eps, floor = float(given.eps), int(exact.floor.p) / int(exact.floor.q)
+        raise InfeasibleToleranceError(eps, floor, exact.rank, 0.0, exact.size)
+    while True:
+        last = 2 * bits > max_bits
+        certificate = _certified(given, exact, bits, chosen)
+        if certificate is None and last:
+            raise HilbertSDError(
+                f"{bits} bits do not suffice to enclose this chain: eigenvalues are too close to "
+                "each other, or eps to the residual floor; raise max_bits"
+            )
+        if certificate is not None and (last or _decided(certificate)):
+            return certificate
+        bits *= 2
+
+
+def _given(first: Any, args: tuple[Any, ...]) -> Problem:
+    with_kernel = isinstance(first, Kernel) or (callable(first) and not hasattr(first, "shape"))
+    least = 3 if with_kernel else 2
+    if len(args) not in (least, least + 1):
+        raise HilbertSDError(
+            "certify takes (G, y, eps, rounds) or (kernel, x, y, eps, rounds), rounds optional; "
+            f"got {1 + len(args)} arguments"
+        )
+    y_given, eps_given, *rest = args[least - 2 :]
+    rounds = inputs.whole_number("rounds", rest[0] if rest else 10, most=MOST_ROUNDS)
+    eps = rational("eps", eps_given)
+    if eps <= 0:
+        raise HilbertSDError(f"eps must be positive, got {float(eps):.6g}")
+    y = rationals("y", y_given)
+    gram = text = points = None
+    if with_kernel:
+        points = rationals("x", args[0])
+        size = len(points)
+        points = points.reshape(size, -1)
+        text = _as_text(first)
+        if text is None:
+            gram, points = exact_gram(first, points), None
+    else:
+        gram = symmetric_matrix(first)
+        size = len(gram)
+    if y.shape != (size,):
+        raise HilbertSDError(
+            f"y must have shape ({size},) to match the {size} points, got {y.shape}; certify one "
+            "output at a time"
+        )
+    if size > MOST_POINTS:
+        raise HilbertSDError(f"certify takes at most {MOST_POINTS} points, got {size}")
+    return Problem(gram, text, points, y, eps, rounds)
+
+
+def _as_text(kernel: KernelLike) -> str | None:
+    """Return the kernel as text that reads back as the same kernel, where there is one."""
+    if isinstance(kernel, Kernel):
+        with contextlib.suppress(HilbertSDError):
+            if parse_kernel(repr(kernel)) == kernel:
+                return repr(kernel)
+    return None
+
+
+def _decided(certificate: Certificate) -> bool:
+    undecided = any(v.verdict == "undecided" for v in certificate.verdicts)
+    return certificate.outcome != "undecided" and not undecided
+
+
+def _certified(
+    given: Problem, exact: ExactProblem, bits: int, statements: Mapping[str, Statement]
+) -> Certificate | None:
+    """Return the certificate at one precision; None where the enclosures stay too wide."""
+    found = None
+    for factor in WORKING_FACTORS:
+        with flint.ctx.workprec(factor * bits), contextlib.suppress(MorePrecision):
+            found = _enclosed(given, exact, bits)
+            if found.outcome != "undecided":
+                break
+    if found is None:
+        return None
+    with flint.ctx.workprec(bits + GUARD_BITS):
+        chains = _views(found)
+        verdicts = tuple(_verdict(s, chains[s.about]) for s in statements.values())
+    return replace(found, verdicts=verdicts)
+
+
+def _enclosed(given: Problem, exact: ExactProblem, bits: int) -> Certificate:
+    seen = enclosures.spectrum(exact)
+    rounds = enclosures.chain(exact, seen, given.rounds)
+
+    def rounded(values: list[flint.arb], width: int) -> tuple[Enclosure, ...]:
+        return tuple(enclosures.published(value, width) for value in values)
+
+    eigenvalues = rounded(seen.eigenvalues, bits)
+    if any(low.upper >= high.lower for low, high in pairwise(eigenvalues)):
+        raise MorePrecision  # told apart by the balls, not by what would be published
+    last_bit = weight_exponent(Fraction(int(exact.power.p), int(exact.power.q)), bits)
+    return Certificate(
+        problem=given,
+        bits=bits,
+        nullity=exact.size - exact.rank,
+        residual_floor=Fraction(int(exact.floor.p), int(exact.floor.q)),
+        eigenvalues=eigenvalues,
+        multiplicities=tuple(seen.multiplicities),
+        weights=tuple(enclosures.published(w, None, last_bit) for w in seen.weights),
+        multipliers=rounded(rounds.multipliers, 3 * bits // 4),
+        label_ratios=rounded(rounds.label_ratios, bits // 2) if exact.power else (),
+        basis_weights=tuple(rounded(row, bits // 2) for row in rounds.basis_weights),
+        outcome=rounds.outcome,
+        verdicts=(),
+    )
+
+
+def _views(found: Certificate) -> dict[str, Chain | None]:
+    """The published chain as statements see it; None where no fit starts in the range of G."""
+    size, fits = found.problem.size, len(found.multipliers)
+
+    def ball(value: Enclosure) -> Ball:
+        return Ball.between(value.lower, value.upper)
+
+    # The copies of an eigenvalue are one ball; all of the weight lies on the first copy, which a
+    # rotation within the eigenspace arranges.
+    d, start, distinct = [], [], []
+    for value, weight, count in zip(
+        found.eigenvalues, found.weights, found.multiplicities, strict=True
+    ):
+        distinct.append(len(d))
+        d += [ball(value)] * count
+        start += [ball(weight).sqrt()] + [Ball(0)] * (count - 1)
+    nodes, z = balls.array_of(d), [balls.array_of(start)]
+    c = balls.array_of(ball(value) for value in found.multipliers)
+    for multiplier in c:
+        z.append(nodes / (multiplier + nodes) * z[-1])
+    allowed = size * found.problem.eps
+    s = balls.array_of([Ball(allowed).sqrt()] * (fits + 1))
+    on_range = s.copy()
+    if fits:
+        on_range[0] = Ball(allowed - size * found.residual_floor).sqrt()
+    whole = Chain(
+        xp=cast(Any, balls),
+        size=size,
+        d=nodes,
+        z=np.stack(z),
+        c=c,
+        s=on_range,
+        collapsed=found.outcome == "collapsed",
+        constant=found.residual_floor == 0,
+        distinct=tuple(distinct),
+    )
+    if found.residual_floor == 0:
+        return {"rounds": whole, "chain": whole}
+    if fits == 0:
+        return {"rounds": whole, "chain": None}
+    later = replace(whole, z=whole.z[1:], c=c[1:], s=s[1:], start=1, constant=True)
+    return {"rounds": whole, "chain": later}
+
+
+def _verdict(statement: Statement, chain: Chain | None) -> Verdict:
+    decision, reason, holds_to = _decide(statement, chain)
+    return Verdict(statement.name, statement.title, statement.source, decision, reason, holds_to)
+
+
+def _decide(statement: Statement, chain: Chain | None) -> tuple[Decision, str | None, str | None]:
+    if chain is None:
+        return "not applicable", "a non-trivial fit of labels in the range of G", None
+    if (missing := statement.missing(_nearest(chain))) is not None:
+        return "not applicable", missing.name, None
+    try:
+        check = statement.sides(chain)
+    except Undecided:
+        return "undecided", None, None
+    return _judge(check, statement.kind == "identity")
+
+
+def _nearest(chain: Chain) -> Chain:
+    """The chain in floats, on which hypotheses are decided."""
+
+    def floats(values: np.ndarray) -> np.ndarray:
+        return np.vectorize(lambda ball: ball.mid, otypes=[float])(values)
+
+    d, z, c, s = (
+        floats(v) if v.size else v.astype(float) for v in (chain.d, chain.z, chain.c, chain.s)
+    )
+    return replace(chain, xp=np, d=d, z=z, c=c, s=s)
+
+
+def _judge(check: Check, identity: bool) -> tuple[Decision, str | None, str | None]:
+    lower, actual, upper, scale = np.broadcast_arrays(
+        *(np.asarray(side, dtype=object) for side in check[:4])
+    )
+    allowance = flint.arb(HOLDS_TO)
+    certain = near = True
+    for low, value, high, size in zip(lower.flat, actual.flat, upper.flat, scale.flat, strict=True):
+        low, value, high, size = (Ball(v).arb for v in (low, value, high, size))
+        if value.is_nan():
+            certain = near = False
+            continue
+        if value < low or value > high:
+            return "refuted", None, None
+        certain = certain and low <= value and value <= high
+        room = allowance * abs(size)
+        near = near and value - low >= -room and high - value >= -room
+    if certain and not identity:
+        return "proved", None, None
+    return ("proved", None, HOLDS_TO) if near else ("undecided", None, None)

@@ -1,0 +1,278 @@
+"""The checker re-establishes certificates, and refuses every altered or hostile one."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import hilbertsd as hsd
+
+pytest.importorskip("flint", reason="certificates need python-flint, the extra 'certify'")
+
+from dataclasses import replace
+
+from certified import OWN, rational_gram, small_certificate
+
+from hilbertsd.theory import certificate, enclosures, verifier
+from hilbertsd.theory.balls import flint
+from hilbertsd.theory.certificate import CertificateError
+from hilbertsd.theory.certify import certify
+from hilbertsd.theory.verifier import check_certificate
+
+SPLINE = hsd.kernels.cubic_spline()
+
+
+def sealed(document: dict) -> str:
+    return json.dumps(document | {"digest": certificate.digest(document)})
+
+
+def leaves(node, path=()):
+    if isinstance(node, dict | list):
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, value in items:
+            yield from leaves(value, (*path, key))
+    else:
+        yield path, node
+
+
+def containers(node, path=()):
+    if isinstance(node, dict | list):
+        yield path, node
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, value in items:
+            yield from containers(value, (*path, key))
+
+
+def put(document: dict, path: tuple, value) -> dict:
+    changed = json.loads(json.dumps(document))
+    node = changed
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return changed
+
+
+def alterations(value):
+    """False neighbours of a leaf: one unit up and down, twice as sharp, other words."""
+    if isinstance(value, str) and value.startswith(("0x", "-0x")) and "p" in value:
+        mantissa, exponent = value.split("p")
+        m, e = int(mantissa, 16), int(exponent)
+        return [
+            f"{m + 1:#x}p{e}",
+            f"{m - 1:#x}p{e}",
+            f"{-m:#x}p{e}",
+            f"{2 * m:#x}p{e - 1}",  # the same number with half the radius
+            f"{m:#x}p{e + 1}",
+            f"{m // 2:#x}p{e + 1}",
+            "0x0p0",
+        ]
+    if isinstance(value, str) and value.startswith("0x"):
+        n, d = (int(v, 16) for v in value.split("/"))
+        return [f"{n + 1:#x}/{d:#x}", f"{2 * n:#x}/{2 * d:#x}", "0x0/0x1"]
+    if isinstance(value, str) and value.lstrip("-").replace("/", "").isdigit():
+        moved = Fraction(value) + Fraction(1, 10**40)
+        return [str(moved), str(-Fraction(value) - 1), f"{value}0"]
+    if isinstance(value, int):
+        return [value + 1, value - 1, True, float(value), str(value)]
+    if value is None:
+        return ["1e-30", "", 0]
+    return [
+        word
+        for word in (
+            "proved",
+            "refuted",
+            "undecided",
+            "collapsed",
+            "running",
+            value + " ",
+            None,
+            [],
+        )
+        if word != value
+    ]
+
+
+def refused(text: str) -> bool:
+    try:
+        check_certificate(text, OWN)
+    except CertificateError:
+        return True
+    return False
+
+
+def spline_certificate():
+    return certify(SPLINE, ["0", "1/4", "2/3"], ["1/100", 1, 2], "1/10", 3, statements=OWN)
+
+
+@pytest.mark.parametrize("make", [small_certificate, spline_certificate])
+def test_every_altered_certificate_is_refused(make):
+    text = make().to_json()
+    document = json.loads(text)
+    assert check_certificate(text, OWN)
+    assert check_certificate(sealed(document), OWN)  # the seal alone changes nothing
+    count = 0
+    for path, value in leaves(document):
+        for other in alterations(value):
+            changed = put(document, path, other)
+            assert refused(json.dumps(changed)), f"{path}: {other!r} passed"
+            if path == ("problem", "rounds") and type(other) is int:
+                continue  # a true answer to another question: the chain collapses before either
+            if path != ("digest",):
+                assert refused(sealed(changed)), f"{path}: {other!r} passed with a new digest"
+            count += 1
+    assert count > 300
+
+
+def test_the_rounds_asked_for_bound_the_fits():
+    document = json.loads(small_certificate().to_json())
+    fits = len(document["chain"]["multipliers"])
+    assert document["chain"]["outcome"] == "collapsed"
+    assert refused(sealed(put(document, ("problem", "rounds"), fits - 2)))
+
+
+def test_missing_extra_and_repeated_entries_are_refused():
+    document = json.loads(small_certificate().to_json())
+    for path, node in containers(document):
+        for key in list(node) if isinstance(node, dict) else range(len(node)):
+            changed = put(document, (*path, key), None)
+            parent = changed
+            for step in path:
+                parent = parent[step]
+            if isinstance(parent, dict):
+                del parent[key]
+            else:
+                parent.pop(key)
+            assert refused(json.dumps(changed)), f"without {path} {key}"
+            if (*path, key) != ("digest",):
+                assert refused(sealed(changed)), f"without {path} {key}, with a new digest"
+        changed = json.loads(json.dumps(document))
+        parent = changed
+        for step in path:
+            parent = parent[step]
+        if isinstance(parent, dict):
+            parent["more"] = 1
+        else:
+            parent.append(parent[-1] if parent else 1)
+        assert refused(sealed(changed)), f"more in {path}"
+    text = small_certificate().to_json()
+    assert refused(text.replace('"bits": 256', '"bits": 512, "bits": 256'))
+
+
+def test_exchanged_entries_are_refused():
+    document = json.loads(small_certificate().to_json())
+    for path, node in containers(document):
+        if isinstance(node, list) and len(node) > 1 and node[0] != node[1]:
+            changed = put(document, (*path, 0), node[1])
+            changed = put(changed, (*path, 1), node[0])
+            assert refused(sealed(changed)), f"exchanged in {path}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "{}",
+        "[" * 100_000,
+        '{"format": "hilbertsd-certificate"}',
+        '{"format": NaN}',
+        '{"format": 1e999}',
+        '{"format": ' + "9" * 5000 + "}",
+    ],
+)
+def test_hostile_text_is_refused(text):
+    with pytest.raises(CertificateError):
+        check_certificate(text)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("problem", "kernel"), "__import__('os').system('true')"),
+        (("problem", "kernel"), "polynomial(1000000000)"),
+        (("problem", "kernel"), "gaussian(1)"),
+        (("problem", "points"), [["9" * 3999]] * 3),
+        (("problem", "points"), [["1", "2"]] * 3),
+        (("problem", "y"), ["1/0"] * 3),
+        (("problem", "y"), []),
+        (("problem", "eps"), "9" * 10_000),
+        (("problem", "rounds"), 10**9),
+        (("bits",), 10**9),
+        (("spectrum", "eigenvalues"), ["0x1p99999999999"] * 2),
+        (("spectrum", "residual_floor"), "0x1/0x0"),
+    ],
+)
+def test_hostile_fields_are_refused(path, value):
+    document = json.loads(spline_certificate().to_json())
+    with pytest.raises(CertificateError):
+        check_certificate(sealed(put(document, path, value)), OWN)
+
+
+def test_a_maker_with_a_fault_is_found_out(monkeypatch):
+    gram, q = rational_gram([1, 2, 4, 4], seed=2)
+    y = q @ np.array([1, 2, 3, 1])
+
+    def made() -> str:
+        return certify(gram, y, "1/3", 3, max_bits=256, statements={}).to_json()
+
+    check_certificate(made(), {})
+    with flint.ctx.workprec(200):
+        one = flint.arb(1) + flint.arb(2) ** -120
+    multiplier, weight, spectrum = (
+        enclosures._multiplier,
+        enclosures._weight,
+        enclosures.spectrum,
+    )
+
+    def shifted(problem):
+        seen = spectrum(problem)
+        return replace(seen, eigenvalues=[d * one for d in seen.eigenvalues])
+
+    faults = {
+        "_multiplier": lambda *a: multiplier(*a) * one,
+        "_weight": lambda *a: weight(*a) * one,
+        "spectrum": shifted,
+    }
+    for name, fault in faults.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(enclosures, name, fault)
+            text = made()
+        with pytest.raises(CertificateError, match="re-established"):
+            check_certificate(text, {})
+
+
+def test_two_eigenvalues_do_not_pass_for_one():
+    """Enclosures of 256 bits hold both; only exact algebra sees that they are two."""
+    gram, q = rational_gram([1, 1 + Fraction(1, 10**120), 3], seed=5)
+    honest = certify(gram, q @ np.array([1, 1, 1]), "1/10", 2, statements={})
+    merged, _ = rational_gram([1, 1, 3], seed=5)
+    document = json.loads(
+        certify(merged, q @ np.array([1, 1, 1]), "1/10", 2, statements={}).to_json()
+    )
+    document["problem"]["gram"] = json.loads(honest.to_json())["problem"]["gram"]
+    with pytest.raises(CertificateError, match="distinct eigenvalues"):
+        check_certificate(sealed(document), {})
+
+
+def test_a_certificate_of_other_statements_is_refused():
+    with pytest.raises(CertificateError, match="list of statements"):
+        check_certificate(small_certificate().to_json())
+
+
+def test_the_checker_calls_nothing_of_the_maker(monkeypatch):
+    text = small_certificate().to_json()
+    for name in ("spectrum", "chain", "published", "ExactProblem", "_multiplier", "_weight"):
+        monkeypatch.delattr(enclosures, name)
+    assert "certify" not in vars(verifier)
+    assert "enclosures" not in vars(verifier)
+    assert check_certificate(text, OWN)
+
+
+def test_files(tmp_path):
+    path = tmp_path / "certificate.json"
+    small_certificate().save(path)
+    assert check_certificate(path.read_text(), OWN) == small_certificate().verdicts

@@ -13,12 +13,13 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hilbertsd import progress
 from hilbertsd.errors import (
     CollapseWarning,
     HilbertSDError,
@@ -41,8 +42,6 @@ EXIT_CODES = (
 )
 DEFAULT_OUTPUT = Path("hilbertsd-out")
 EXAMPLE_EPS = "0.045"
-QUIET_POINTS = 1500
-"""Up to so many points a chain takes about a second, and no progress is shown."""
 
 # typer carries a click of its own in some versions; this is UsageError in either.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -259,30 +258,30 @@ def distill(
     tolerance = asked.Tolerance.parse(tolerance_text or (EXAMPLE_EPS if example else "auto"))
     if example and not operator:
         kernel_text = kernel_text or "cubic_spline"
-    g = asked.kernel_from_text(kernel_text, operator or [], conditions, ends)
-    if file is None:
-        problem = asked.from_dataset((dataset or Dataset.example).value)
-    else:
-        from hilbertsd.tables import read_table
+    with progress.phases() as phase:
+        phase("kernel and data")
+        g = asked.kernel_from_text(kernel_text, operator or [], conditions, ends)
+        if file is None:
+            problem = asked.from_dataset((dataset or Dataset.example).value)
+        else:
+            from hilbertsd.tables import read_table
 
-        on_interval = asked.lives_on_interval(g)
-        _refuse(
-            on_interval and standardize is True,
-            f"standardized features leave the interval of {g!r}; take --standardize away",
-        )
-        table = read_table(file, targets=target or [], drop=drop or [], header=header)
-        problem = asked.from_table(
-            *(table, table.name),
-            standardize=not on_interval and standardize is not False,
-            center=center is not False,
-        )
-    choice = ""
-    if g is None:
-        g, choice = asked.median_gaussian(problem.x)
-    asked.require_domain(g, problem)
-    asked.require_memory(problem, rounds)
-
-    with _progress(len(problem.x) > QUIET_POINTS) as phase:
+            on_interval = asked.lives_on_interval(g)
+            _refuse(
+                on_interval and standardize is True,
+                f"standardized features leave the interval of {g!r}; take --standardize away",
+            )
+            table = read_table(file, targets=target or [], drop=drop or [], header=header)
+            problem = asked.from_table(
+                *(table, table.name),
+                standardize=not on_interval and standardize is not False,
+                center=center is not False,
+            )
+        choice = ""
+        if g is None:
+            g, choice = asked.median_gaussian(problem.x)
+        asked.require_domain(g, problem)
+        asked.require_memory(problem, rounds)
         phase("Gram matrix")
         G = gram(g, problem.x)
         phase("eigendecomposition")
@@ -320,6 +319,7 @@ def _refuse(refused: bool, message: str) -> None:
 def _once(option: str, values: list[str] | None, way_out: str) -> str | None:
     """Return the one value of an option; a second one would take the first one's place silently."""
     _refuse(values is not None and len(values) > 1, f"{option} is given more than once; {way_out}")
+    _refuse(values == [""], f"{option} is empty; leave it out for its default")
     return values[0] if values else None
 
 
@@ -398,29 +398,3 @@ def _warnings_announced() -> Iterator[None]:
         yield
     for warning in caught:
         _say(f"warning: {warning.message}")
-
-
-@contextlib.contextmanager
-def _progress(show: bool) -> Iterator[Callable[[str], None]]:
-    """Show phases as they come on standard error; nothing where it is no terminal."""
-    if not (show and sys.stderr.isatty()):
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (
-        SpinnerColumn(finished_text="✓"),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-
-        def phase(name: str) -> None:
-            for task in progress.task_ids:
-                progress.update(task, total=1, completed=1)
-            progress.add_task(name, total=None)
-
-        yield phase
-        for task in progress.task_ids:
-            progress.update(task, total=1, completed=1)

@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from hilbertsd import inputs, storage
 from hilbertsd.errors import CollapseWarning, HilbertSDError
@@ -41,13 +42,13 @@ class Spectrum:
     """
 
     kind: Literal["exact", "ritz"]
-    eigenvalues: np.ndarray
+    eigenvalues: Float[np.ndarray, "K"]
     rank: int
     threshold: float
-    residual_floor: np.ndarray
-    coordinates: np.ndarray
-    basis_weights: np.ndarray
-    eigenvectors: np.ndarray | None = None
+    residual_floor: Float[np.ndarray, "*Q"]
+    coordinates: Float[np.ndarray, "K *Q"]
+    basis_weights: Float[np.ndarray, "T K *Q"]
+    eigenvectors: Float[np.ndarray, "K K"] | None = None
 
     @property
     def condition_number(self) -> float:
@@ -125,15 +126,15 @@ class Distillation:
     are estimates, not bounds.
     """
 
-    multipliers: np.ndarray
-    multiplier_error: np.ndarray
-    labels: np.ndarray
-    label_error: np.ndarray
-    label_ratios: np.ndarray
-    label_ratio_error: np.ndarray
+    multipliers: Float[np.ndarray, "T *Q"]
+    multiplier_error: Float[np.ndarray, "T *Q"]
+    labels: Float[np.ndarray, "T+1 K *Q"]
+    label_error: Float[np.ndarray, "T+1 *Q"]
+    label_ratios: Float[np.ndarray, "T+1 *Q"]
+    label_ratio_error: Float[np.ndarray, "T+1 *Q"]
     collapse_round: int | tuple[int | None, ...] | None
-    dual_coef: np.ndarray
-    eps: np.ndarray
+    dual_coef: Float[np.ndarray, "T K *Q"]
+    eps: Float[np.ndarray, "T *Q"]
     joint: bool
     spectrum: Spectrum | None
     provenance: dict[str, Any]

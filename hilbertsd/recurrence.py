@@ -8,9 +8,10 @@ them. Whatever answers is a :class:`Route`; nothing here knows a matrix.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 
 from hilbertsd import multiplier
 from hilbertsd.multiplier import Residual
@@ -27,6 +28,7 @@ class RoundErrors(NamedTuple):
     """of ‖y_{t+1}‖"""
 
 
+@runtime_checkable
 class Route(Protocol):
     """One chain's current labels, seen through G."""
 
@@ -55,15 +57,15 @@ class Route(Protocol):
 class Rounds(NamedTuple):
     """What the recurrence produced for one chain of T fits; c = inf from collapse on."""
 
-    multipliers: np.ndarray
-    multiplier_error: np.ndarray
-    label_ratios: np.ndarray
-    label_ratio_error: np.ndarray
-    label_error: np.ndarray
+    multipliers: Float[np.ndarray, "T"]
+    multiplier_error: Float[np.ndarray, "T"]
+    label_ratios: Float[np.ndarray, "T+1"]
+    label_ratio_error: Float[np.ndarray, "T+1"]
+    label_error: Float[np.ndarray, "T+1 Q"]
     collapse_round: int | None
 
 
-def run(route: Route, eps: np.ndarray, label_norm_error: float) -> Rounds:
+def run(route: Route, eps: Float[np.ndarray, "T"], label_norm_error: float) -> Rounds:
     """Run the chain of len(eps) fits on a route.
 
     Parameters

@@ -6,6 +6,8 @@ W_ij = [u_i, v_j] is constant and g(x, s) = u(x)ᵀ W⁻ᵀ v(s) for x ≤ s. W 
 some function other than 0 satisfies L f = 0 and all conditions. Since the boundary terms vanish,
 such a function has R(f) = 0, so that P_j f = 0 for every j: it is looked for there.
 
+All of it happens on [0, b − a], in x − a and s − a: nothing depends on where the interval lies.
+
 This module needs SymPy; it is loaded when the first Green's function is derived.
 """
 
@@ -27,7 +29,21 @@ X, S, T = sympy.Symbol("x"), sympy.Symbol("s"), sympy.Symbol("t")
 # Beyond this many operations a simplification takes longer than it is worth.
 MAX_SIMPLIFIED_OPERATIONS = 30
 MAX_MINOR_TERMS = 300  # of one minor; beyond this no one can use the expression
+# Rates with irrational squares, and orders with irrational coefficients, beyond which it takes
+# minutes to find that out.
+MAX_RADICALS = 2
+MAX_IRRATIONAL_ORDER = 2
 MAX_TERMS = 40  # in the polynomials whose common factors are taken out
+
+
+class TooLongError(HilbertSDError):
+    """The closed form has too many terms to be of use."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the closed form would take thousands of terms ({reason}); for an expression choose a "
+            "lower order, or operators such as products of first-order factors with rational roots."
+        )
 
 
 class Pieces(NamedTuple):
@@ -35,6 +51,17 @@ class Pieces(NamedTuple):
 
     left: Any  # x <= s
     right: Any  # x >= s
+
+    def moved(self, lower: Any) -> Pieces:
+        """Return the same functions on an interval that starts at `lower` instead of 0.
+
+        Examples
+        --------
+        >>> Pieces(X, S).moved(3)
+        Pieces(left=x - 3, right=s - 3)
+        """
+        moves = {X: X - lower, S: S - lower}
+        return Pieces(*(sympy.sympify(piece).subs(moves, simultaneous=True) for piece in self))
 
 
 @dataclass(frozen=True)
@@ -114,7 +141,7 @@ def null_space(problem: BoundaryValueProblem) -> list[Any]:
         [
             sympy.Add(
                 *(c * sympy.diff(f, X, k) for k, c in enumerate(condition.coefficients))
-            ).subs(X, condition.end)
+            ).subs(X, condition.end - problem.lower)
             for f in basis
         ]
         # Natural conditions hold wherever P_j f = 0 does.
@@ -122,11 +149,17 @@ def null_space(problem: BoundaryValueProblem) -> list[Any]:
         if len(condition.coefficients) <= problem.order
     ]
     null = sympy.Matrix(len(rows), len(basis), [*chain(*rows)]).nullspace(iszerofunc=vanishes)
-    return [sympy.simplify((sympy.Matrix([basis]) * c)[0]) for c in null]
+    found = (sympy.sympify(sympy.simplify((sympy.Matrix([basis]) * c)[0])) for c in null)
+    return [function.subs(X, X - problem.lower) for function in found]
 
 
 def derive(problem: BoundaryValueProblem, families: tuple[RootFamily, ...]) -> Pieces:
-    """Return the two pieces of the Green's function of a problem without a null space.
+    """Return the pieces of the Green's function, without a null space, in x − lower and s − lower.
+
+    Raises
+    ------
+    TooLongError
+        If they would take thousands of terms.
 
     Examples
     --------
@@ -140,6 +173,12 @@ def derive(problem: BoundaryValueProblem, families: tuple[RootFamily, ...]) -> P
     # Inside the algebra, irrational rates λ and cosh(λ·length) and its like are symbols: where a
     # polynomial will do, no simplification is attempted.
     rates, named = _named_rates(families)
+    if problem.order > MAX_IRRATIONAL_ORDER:
+        if not all(c.is_Rational for c in problem.operator):
+            raise TooLongError(f"order {problem.order} with irrational coefficients")
+        radicals = len(rates) - len(_squares(rates))
+        if radicals > MAX_RADICALS:
+            raise TooLongError(f"{radicals} rates with irrational squares")
     basis = [function for family in named for function in _solutions(family)]
     jets = [[function] for function in basis]
     for jet in jets:
@@ -158,8 +197,8 @@ def derive(problem: BoundaryValueProblem, families: tuple[RootFamily, ...]) -> P
     at_length = at_length.xreplace({value: symbol for symbol, value in ends.items()})
     pairing = ((at_length * u).T * bracket * (mirror * at_zero * v)).applyfunc(sympy.expand)
     row = sympy.Matrix([basis])
-    left_side = (row * u).subs(T, X - problem.lower)
-    right_side = (row * v).subs(T, problem.upper - S)
+    left_side = (row * u).subs(T, X)
+    right_side = (row * v).subs(T, length - S)
 
     def valued(expression: Any) -> Any:
         return expression.xreplace(ends).xreplace(rates)
@@ -238,11 +277,7 @@ def _inverse(matrix: Any, relations: dict[Any, Any]) -> tuple[Any, Any]:
                 total += (-1) ** k * entries[rows[0], column] * rest
             total = total.rem(divisors) if divisors else total
             if len(total) > MAX_MINOR_TERMS:
-                raise HilbertSDError(
-                    f"the closed form would take thousands of terms (a {len(rows)} by {len(rows)} "
-                    f"minor alone has {len(total)}); choose a lower order, or operators such as "
-                    "products of first-order factors with rational roots."
-                )
+                raise TooLongError(f"a {len(rows)} by {len(rows)} minor alone has {len(total)}")
             minors[rows, columns] = total
         return minors[rows, columns]
 

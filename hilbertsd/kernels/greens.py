@@ -62,14 +62,17 @@ class GreensFunction(Kernel):
 
     A kernel like any other: ``g(x, s)`` and ``g.matrix(x, s)``. Values are float64 to about 1e-14
     of the largest |g|, measured when the function is made (`evaluation_error`); they are exactly
-    symmetric, and exactly 0 at an end with f = 0.
+    symmetric, and exactly 0 at an end with f = 0. They are computed from x − a and s − a, a the
+    lower end, so that an interval far from 0 costs no more than the rounding of x − a.
 
     Attributes
     ----------
     problem : BoundaryValueProblem
         Operators, weights, interval and the completed boundary conditions.
     expression : Pieces
-        The SymPy expressions ``left`` (x ≤ s) and ``right`` (x ≥ s), in `symbols`.
+        The SymPy expressions ``left`` (x ≤ s) and ``right`` (x ≥ s), in `symbols`; HilbertSDError
+        if they would take thousands of terms, as for most operators of order 3 and 4 whose roots
+        are irrational. Values, `checks` and `roughness` do not need them.
     fixed_ends : tuple of float
         The ends at which f = 0.
     checks : tuple of Check
@@ -80,7 +83,7 @@ class GreensFunction(Kernel):
     """
 
     problem: BoundaryValueProblem
-    expression: Pieces = field(compare=False)
+    pieces: Pieces | str = field(compare=False)  # in x − lower; or why there are none
     checks: tuple[Check, ...] = field(compare=False)
     form: Separable = field(compare=False)
     domain: tuple[float, float] = field(compare=False)
@@ -92,6 +95,16 @@ class GreensFunction(Kernel):
     def evaluation_error(self) -> float:
         """Error of the float64 values, relative to the largest |g|."""
         return self.form.error
+
+    @property
+    def expression(self) -> Pieces:
+        """The exact pieces on the interval itself."""
+        return self._pieces().moved(self.problem.lower)
+
+    def _pieces(self) -> Pieces:
+        if isinstance(self.pieces, str):
+            raise HilbertSDError(self.pieces)
+        return self.pieces
 
     @property
     def symbols(self) -> tuple[Any, Any]:
@@ -146,8 +159,8 @@ class GreensFunction(Kernel):
         Raises
         ------
         HilbertSDError
-            If the coefficients are not one finite number for each point, or the operator is so
-            stiff (about 350 in the exponent) that the symbolic pieces overflow.
+            If the coefficients are not one finite number for each point, there is no `expression`,
+            or the operator is so stiff (about 350 in the exponent) that it overflows.
 
         Examples
         --------
@@ -160,9 +173,11 @@ class GreensFunction(Kernel):
 
         points, beta = _fit(dual_coef, x)
         self._accept(points, np, "x")
-        symbols = self.symbols
+        symbols, pieces = self.symbols, self._pieces()
         value = error = 0.0
-        knots = np.unique([*self.domain, *points])
+        lower, upper = self.domain
+        points = points - lower
+        knots = np.unique([0.0, upper - lower, *points])
         for weight, polynomial in zip(self.problem.weights, self.problem.polynomials, strict=True):
             # P g on either side of the diagonal, as functions of x and the knot s.
             below, above = (
@@ -171,7 +186,7 @@ class GreensFunction(Kernel):
                     sum(c * sympy.diff(piece, symbols[0], k) for k, c in enumerate(polynomial)),
                     "numpy",
                 )
-                for piece in self.expression
+                for piece in pieces
             )
             for start, stop in pairwise(knots):
                 ahead = points >= stop
@@ -198,13 +213,13 @@ class GreensFunction(Kernel):
 
     def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
         x, s = x[..., 0], s[..., 0]
-        at_x, at_s = self.form.smooth(x, xp), self.form.smooth(s, xp)
+        at_x, at_s = (self.form.smooth(points - self.domain[0], xp) for points in (x, s))
         return self._with_fixed_ends(self.form(xp.abs(x - s), at_x, at_s, xp), x, s, xp)
 
     def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
         x, s = x[:, 0], s[:, 0]
-        at_x = [values[:, None] for values in self.form.smooth(x, xp)]
-        at_s = [values[None, :] for values in self.form.smooth(s, xp)]
+        at_x = [values[:, None] for values in self.form.smooth(x - self.domain[0], xp)]
+        at_s = [values[None, :] for values in self.form.smooth(s - self.domain[0], xp)]
         x, s = x[:, None], s[None, :]
         return self._with_fixed_ends(self.form(xp.abs(x - s), at_x, at_s, xp), x, s, xp)
 
@@ -235,7 +250,9 @@ def greens(
 
     L = Σ_j w_j P_j(−D) P_j(D), L g(·, s) = δ(· − s), under n separated conditions at each end.
     SymPy finds g and every property is checked; evaluation is float64. Numbers are exact: ints,
-    fractions, SymPy numbers; floats are read as their shortest decimal, 0.1 as 1/10.
+    fractions, SymPy numbers; floats are read as their shortest decimal, 0.1 as 1/10. Where the
+    expression would take thousands of terms, g is solved for and checked to 40 digits instead, and
+    only `expression`, `latex` and `roughness_by_quadrature` are refused.
 
     Parameters
     ----------
@@ -284,7 +301,7 @@ def greens(
     "f(0) = 0, f'(0) = 0, f''(1) = 0, f'''(1) = 0"
     """
     from hilbertsd.kernels.boundary_value import pose
-    from hilbertsd.kernels.derivation import derive, null_space, root_families
+    from hilbertsd.kernels.derivation import TooLongError, derive, null_space, root_families
     from hilbertsd.kernels.verification import verify
 
     problem = pose(operators, weights, interval, boundary)
@@ -300,26 +317,30 @@ def greens(
             f"{MAX_STIFFNESS:g}; at that scale the ends no longer matter: shorten the interval, or "
             "use a kernel of the whole line, such as matern."
         )
-    expression = derive(problem, families)
-    checks = verify(expression, problem)
+    try:
+        pieces = derive(problem, families)
+        checks = verify(pieces, problem)
+    except TooLongError as refusal:
+        pieces, checks = str(refusal), ()
+    form, number_checks = _numeric_form(problem, families, pieces)
+    checks = checks or number_checks
     failed = [check.name for check in checks if not check.passed]
     if failed:
         raise HilbertSDError(
             f"the derived function fails its own checks ({'; '.join(failed)}); "
             "please report the operators and the boundary conditions."
         )
-    form = _numeric_form(problem, families, expression)
     if form.error > EVALUATION_TOLERANCE:
         warnings.warn(
             f"float64 values of this Green's function are good to {form.error:.1g} of its largest "
             f"value only (aimed at {EVALUATION_TOLERANCE:g}): two roots of L differ too little for "
-            "the interval; `expression` stays exact.",
+            "the interval.",
             PrecisionWarning,
             stacklevel=2,
         )
     return GreensFunction(
         problem,
-        expression,
+        pieces,
         checks,
         form,
         (float(problem.lower), float(problem.upper)),
@@ -328,37 +349,50 @@ def greens(
     )
 
 
-def _numeric_form(problem: Any, families: Any, expression: Any) -> Separable:
-    """Return the better of the candidate float64 forms, with its error against 40 digits."""
+def _numeric_form(
+    problem: Any, families: Any, pieces: Pieces | str
+) -> tuple[Separable, tuple[Check, ...]]:
+    """Return the best float64 form, its error against 40 digits, and the checks if no pieces."""
     import mpmath
 
     from hilbertsd.kernels.derivation import S, X
     from hilbertsd.kernels.high_precision import Evaluator, working_digits
-    from hilbertsd.kernels.separable import NumericProblem, evaluate, separable_forms, with_error
+    from hilbertsd.kernels.separable import (
+        NumericProblem,
+        evaluate,
+        separable_forms,
+        unrounded,
+        with_error,
+    )
+    from hilbertsd.kernels.verification import verify_numbers
 
     span = float(problem.upper - problem.lower)
     fractions = np.array([0, 1e-3, 0.05, 0.21, 0.4, 0.5, 0.77, 0.9, 0.999, 1])
     low, high = np.triu_indices(len(fractions))
-    points = np.clip(
-        float(problem.lower) + span * fractions, float(problem.lower), float(problem.upper)
-    )
+    points = span * fractions
     rate = max(max(float(f.alpha), float(f.beta)) for f in families)
-    with mpmath.workdps(max(working_digits(expression.left), 80 + int(2 * rate * span))):
+    digits = 0 if isinstance(pieces, str) else working_digits(pieces.left)
+    checks: tuple[Check, ...] = ()
+    with mpmath.workdps(max(digits, 120 + int(2 * rate * span))):
         number = Evaluator({})
         numeric = NumericProblem(
             [number(c) for c in problem.operator],
             [(number(f.alpha), number(f.beta), f.multiplicity) for f in families],
             [[number(c) for c in problem.left.row(i)] for i in range(problem.order)],
             [[number(c) for c in problem.right.row(i)] for i in range(problem.order)],
-            number(problem.lower),
-            number(problem.upper),
+            mpmath.mpf(0),
+            number(problem.upper - problem.lower),
         )
-        reference = np.array(
-            [
-                float(Evaluator({X: mpmath.mpf(a), S: mpmath.mpf(b)})(expression.left))
-                for a, b in zip(points[low], points[high], strict=True)
-            ]
-        )
+        pairs = [
+            tuple(map(mpmath.mpf, pair)) for pair in zip(points[low], points[high], strict=True)
+        ]
+        if isinstance(pieces, str):
+            exact = unrounded(numeric)
+            checks = verify_numbers(exact, problem)
+            found = [exact.derivatives(x, s, 1, left=True)[0] for x, s in pairs]
+        else:
+            found = [Evaluator({X: x, S: s})(pieces.left) for x, s in pairs]
+        reference = np.array([float(value) for value in found])
         forms = separable_forms(numeric)
     measured = []
     for form in forms:
@@ -366,7 +400,7 @@ def _numeric_form(problem: Any, families: Any, expression: Any) -> Separable:
             gap = np.abs(evaluate(form, points[low], points[high]) - reference).max()
         error = float(gap / np.abs(reference).max())
         measured.append(with_error(form, error if np.isfinite(error) else np.inf))
-    return min(measured, key=lambda form: form.error)
+    return min(measured, key=lambda form: form.error), checks
 
 
 def _fit(dual_coef: Array, x: Array) -> tuple[np.ndarray, np.ndarray]:

@@ -143,6 +143,28 @@ class Separable:
 
 
 @dataclass(frozen=True)
+class Unrounded:
+    """g(x, s) = Σ weight · free(|x − s|) + Σ_ij scatter[i, j] basis_i(x) basis_j(s), in mpmath."""
+
+    free: list[tuple[Any, Any]]
+    basis: list[Any]
+    scatter: Any
+
+    def derivatives(self, x: Any, s: Any, count: int, *, left: bool) -> list[Any]:
+        """Return g and its first derivatives in x; `left` says which of x ≤ s, x ≥ s is meant."""
+        sign = -1 if left else 1
+        free = [(weight, f.derivatives(sign * (x - s), count)) for weight, f in self.free]
+        at_s = mpmath.matrix([f.derivatives(s, 1)[0] for f in self.basis])
+        rows = list(zip(self.scatter * at_s, self.basis, strict=True))
+        smooth = [(weight, f.derivatives(x, count)) for weight, f in rows]
+        return [
+            sign**k * mpmath.fsum(w * jet[k] for w, jet in free)
+            + mpmath.fsum(w * jet[k] for w, jet in smooth)
+            for k in range(count)
+        ]
+
+
+@dataclass(frozen=True)
 class NumericProblem:
     """A boundary value problem in mpmath numbers: operator, roots, conditions, interval."""
 
@@ -161,12 +183,17 @@ class NumericProblem:
 
 def separable_forms(problem: NumericProblem) -> list[Separable]:
     """Return the candidate forms, at mpmath's working precision; errors are not yet measured."""
-    forms = [_assembled(problem, *_exponential(problem))]
+    forms = [_assembled(problem, unrounded(problem))]
     length = problem.upper - problem.lower
     fastest = max(abs(mpmath.mpc(alpha, beta)) for alpha, beta, _ in problem.roots)
     if 0 < fastest * length <= MAX_SERIES_RATE:
-        forms.append(_assembled(problem, *_power_series(problem)))
+        forms.append(_assembled(problem, _with_scatter(problem, *_power_series(problem))))
     return forms
+
+
+def unrounded(problem: NumericProblem) -> Unrounded:
+    """Return the form in decaying exponentials, at mpmath's working precision."""
+    return _with_scatter(problem, *_exponential(problem))
 
 
 def _exponential(problem: NumericProblem) -> tuple[list[tuple[Any, Any]], list[Any]]:
@@ -224,7 +251,9 @@ def _power_series(problem: NumericProblem) -> tuple[list[tuple[Any, Any]], list[
     return [(factor, causal)], basis
 
 
-def _assembled(problem: NumericProblem, free: list[tuple[Any, Any]], basis: list[Any]) -> Separable:
+def _with_scatter(
+    problem: NumericProblem, free: list[tuple[Any, Any]], basis: list[Any]
+) -> Unrounded:
     size = problem.size
     middle = (problem.lower + problem.upper) / 2
     half = (problem.upper - problem.lower) / 2
@@ -246,7 +275,12 @@ def _assembled(problem: NumericProblem, free: list[tuple[Any, Any]], basis: list
                 c * phi[k + j] * (-1) ** (k if left else j) for k, c in enumerate(row)
             )
     coefficients = mpmath.inverse(at_middle) * reflected.T
-    scatter = -(mpmath.inverse(conditions) * coefficients.T)
+    return Unrounded(free, basis, -(mpmath.inverse(conditions) * coefficients.T))
+
+
+def _assembled(problem: NumericProblem, form: Unrounded) -> Separable:
+    size, basis, scatter = problem.size, form.basis, form.scatter
+    half = (problem.upper - problem.lower) / 2
     # The eigenvectors are those of the functions scaled to the same size on the interval.
     scales = [
         max(abs(f.derivatives(problem.lower + half * mpmath.mpf(k) / 4, 1)[0]) for k in range(9))
@@ -264,7 +298,8 @@ def _assembled(problem: NumericProblem, free: list[tuple[Any, Any]], basis: list
         for k in range(size)
     )
     signs = tuple(-1.0 if value < 0 else 1.0 for value in values)
-    return Separable(tuple((float(weight), f) for weight, f in free), tuple(basis), mixing, signs)
+    free = tuple((float(weight), f) for weight, f in form.free)
+    return Separable(free, tuple(basis), mixing, signs)
 
 
 def with_error(form: Separable, error: float) -> Separable:

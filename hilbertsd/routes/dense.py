@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError, InfeasibleToleranceError
@@ -150,7 +151,11 @@ class DenseRoute:
     """
 
     def __init__(
-        self, eigenvalues: np.ndarray, coordinates: np.ndarray, power: float, unit: float
+        self,
+        eigenvalues: Float[np.ndarray, "K"],
+        coordinates: Float[np.ndarray, "K Q"],
+        power: float,
+        unit: float,
     ) -> None:
         self.size, self.outputs = coordinates.shape
         self._eigenvalues = eigenvalues
@@ -198,17 +203,21 @@ class Chain(NamedTuple):
     """One multiplier's chain, in the user's units."""
 
     rounds: Rounds
-    coordinates: np.ndarray
-    """(T+1, K, Q) of y_0 .. y_T, zero after collapse."""
-    dual: np.ndarray
-    """(T, K, Q) coordinates of the dual coefficients."""
-    basis_weights: np.ndarray
-    """(T, K)"""
+    coordinates: Float[np.ndarray, "T+1 K Q"]
+    """Of y_0 .. y_T, zero after collapse."""
+    dual: Float[np.ndarray, "T K Q"]
+    """Coordinates of the dual coefficients."""
+    basis_weights: Float[np.ndarray, "T K"]
+    """Diagonals of B_t."""
     floor: float
 
 
 def chain(
-    spectrum: Decomposition, y: np.ndarray, z: np.ndarray, eps: np.ndarray, output: int
+    spectrum: Decomposition,
+    y: Float[np.ndarray, "K Q"],
+    z: Float[np.ndarray, "K Q"],
+    eps: Float[np.ndarray, "T"],
+    output: int,
 ) -> Chain:
     """Run one chain on the problem scaled by powers of two to labels and spectrum near 1.
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Float
 
 from hilbertsd.recurrence import RoundErrors
 
@@ -48,7 +49,7 @@ class SymmetricProbes:
         self._directions: list[np.ndarray] = []
         self._images: list[np.ndarray] = []
 
-    def apply(self, v: np.ndarray) -> np.ndarray:
+    def apply(self, v: Float[np.ndarray, "K"]) -> Float[np.ndarray, "K P"]:
         """Return E v for every probe, (K, PROBES)."""
         out = np.zeros((self._size, PROBES))
         norm = float(np.linalg.norm(v))
@@ -85,7 +86,12 @@ class PerturbedChain:
         Unit of rounding of the entries of G.
     """
 
-    def __init__(self, eigenvalues: np.ndarray, coordinates: np.ndarray, unit: float) -> None:
+    def __init__(
+        self,
+        eigenvalues: Float[np.ndarray, "K"],
+        coordinates: Float[np.ndarray, "K Q"],
+        unit: float,
+    ) -> None:
         self._rng = np.random.default_rng(SEED)
         self._probes = SymmetricProbes(len(eigenvalues), self._rng)
         self._eigenvalues = eigenvalues
@@ -109,7 +115,9 @@ class PerturbedChain:
             moved += outside
         return self._scale * moved
 
-    def advance(self, c: float, residual: np.ndarray, labels: np.ndarray) -> RoundErrors:
+    def advance(
+        self, c: float, residual: Float[np.ndarray, "K Q"], labels: Float[np.ndarray, "K Q"]
+    ) -> RoundErrors:
         """Follow one round with multiplier c.
 
         ``residual`` and ``labels``, (K, Q), are the coordinates of u = y_t − y_{t+1} and of
@@ -143,16 +151,16 @@ class PerturbedChain:
         )
 
 
-def _stated(estimate: np.ndarray) -> np.ndarray:
+def _stated(estimate: np.ndarray | np.floating) -> np.ndarray:
     """At least the rounding of the number itself; beyond first order, no digit is claimed."""
     return np.where(estimate <= FIRST_ORDER, np.maximum(estimate, SAFETY * _UNIT), np.inf)
 
 
-def _rms(values: np.ndarray) -> np.ndarray:
+def _rms(values: np.ndarray) -> np.ndarray | np.floating:
     return SAFETY * np.sqrt(np.mean(values**2, axis=-1))
 
 
-def _relative(error: np.ndarray, size: np.ndarray) -> np.ndarray:
+def _relative(error: np.ndarray | np.floating, size: np.ndarray | np.floating) -> np.ndarray:
     """Divide, with 0/0 = 0: labels that are exactly zero stay so."""
     ratio = np.full(np.shape(size), np.inf)
     np.divide(error, size, out=ratio, where=size > 0)

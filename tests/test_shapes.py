@@ -1,0 +1,37 @@
+"""The shapes and types in the annotations, checked while chains run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+CHECKED = """
+from jaxtyping import install_import_hook
+
+with install_import_hook("hilbertsd", "beartype.beartype"):
+    import numpy as np
+
+    import hilbertsd as hsd
+    from hilbertsd import distill, distillation, recurrence
+    from hilbertsd.routes import dense, perturbation
+
+x, y = hsd.datasets.example()
+G = hsd.gram(hsd.kernels.cubic_spline(), x)
+result = hsd.self_distill(G, y, 0.045)
+two = np.stack([y, y[::-1]], axis=1)
+hsd.self_distill(G, two, [[0.05, 0.06]], rounds=3, keep_eigenvectors=True)
+hsd.self_distill(G, two, 0.2, rounds=0, joint=True)
+assert hsd.Distillation.from_json(result.to_json()) == result
+try:
+    distillation.Spectrum(**{**vars(result.spectrum), "coordinates": np.zeros(3)})
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_annotated_shapes_hold():
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CHECKED], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "TypeCheckError" in run.stdout, "a wrong shape was not caught"

@@ -15,12 +15,13 @@ import sklearn
 import typer
 from rich.console import Console
 
+from benchmarks.batch import batch_over_loop
 from benchmarks.dense import chain_over_kernel_ridge, rounds_over_eigh
 from benchmarks.measure import Comparison
 from benchmarks.startup import import_time
 from hilbertsd.storage import replacing
 
-COMPARISONS = (rounds_over_eigh, chain_over_kernel_ridge, import_time)
+COMPARISONS = (rounds_over_eigh, chain_over_kernel_ridge, batch_over_loop, import_time)
 
 
 app = typer.Typer(

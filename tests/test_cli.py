@@ -337,7 +337,7 @@ def test_the_documented_ways_to_read_a_saved_chain(capsys):
     write("measurements.csv", f"temperature,pressure,y\n{rows}\n")
     assert main(["distill", "measurements.csv", "--target", "y"]) == DONE
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         names: dict = {}
         exec(block, names)

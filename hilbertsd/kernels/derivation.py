@@ -29,11 +29,12 @@ X, S, T = sympy.Symbol("x"), sympy.Symbol("s"), sympy.Symbol("t")
 # Beyond this many operations a simplification takes longer than it is worth.
 MAX_SIMPLIFIED_OPERATIONS = 30
 MAX_MINOR_TERMS = 300  # of one minor; beyond this no one can use the expression
-# Rates with irrational squares, and orders with irrational coefficients, beyond which it takes
-# minutes to find that out.
-MAX_RADICALS = 2
+# Of the rates, so many may have irrational squares, fewer the higher the order; and up to this order
+# L may have irrational coefficients. Beyond, it takes minutes to find out that no one can use it.
+MAX_RADICALS_AND_ORDER = 5
 MAX_IRRATIONAL_ORDER = 2
 MAX_TERMS = 40  # in the polynomials whose common factors are taken out
+MAX_FACTORED_OPERATIONS = 300  # of an expression whose common numbers are taken out
 
 
 class TooLongError(HilbertSDError):
@@ -177,7 +178,7 @@ def derive(problem: BoundaryValueProblem, families: tuple[RootFamily, ...]) -> P
         if not all(c.is_Rational for c in problem.operator):
             raise TooLongError(f"order {problem.order} with irrational coefficients")
         radicals = len(rates) - len(_squares(rates))
-        if radicals > MAX_RADICALS:
+        if radicals > 1 and radicals + problem.order > MAX_RADICALS_AND_ORDER:
             raise TooLongError(f"{radicals} rates with irrational squares")
     basis = [function for family in named for function in _solutions(family)]
     jets = [[function] for function in basis]
@@ -205,7 +206,7 @@ def derive(problem: BoundaryValueProblem, families: tuple[RootFamily, ...]) -> P
 
     adjugate, determinant = _inverse(pairing, {**_hyperbolic(ends), **_squares(rates)})
     numerator = (left_side * adjugate.T * right_side.T)[0]
-    left = tidy(valued(numerator / determinant))
+    left = tidy(valued(numerator / _in_sines(determinant, ends)))
     right = left.subs({X: S, S: X}, simultaneous=True)
     return Pieces(left, right)
 
@@ -247,6 +248,18 @@ def _hyperbolic(ends: dict[Any, Any]) -> dict[Any, Any]:
         elif (even.name, odd.name) == ("cos", "sin"):
             relations[odd] = 1 - even**2
     return relations
+
+
+def _in_sines(determinant: Any, ends: dict[Any, Any]) -> Any:
+    """Return the determinant with cosh² and cos² replaced where that makes it shorter."""
+    for odd, square in _hyperbolic(ends).items():
+        even = next(symbol for symbol in square.free_symbols)
+        if len(determinant.args) <= MAX_TERMS:
+            other = sympy.expand(
+                determinant.subs(even**2, even**2 + (odd**2 - square) * square.coeff(even**2))
+            )
+            determinant = min(determinant, other, key=lambda e: len(sympy.Add.make_args(e)))
+    return determinant
 
 
 def _squares(rates: dict[Any, Any]) -> dict[Any, Any]:
@@ -319,7 +332,9 @@ def tidy(expression: Any) -> Any:
         return sympy.factor(sympy.radsimp(expression))
     # To SymPy exp(1000 x) is the 1000th power of exp(x), which it simplifies as a polynomial.
     if expression.count_ops() > MAX_SIMPLIFIED_OPERATIONS or working_digits(expression) > 200:
-        return expression
+        if expression.count_ops() > MAX_FACTORED_OPERATIONS:
+            return expression
+        return min(expression, sympy.factor_terms(expression), key=lambda e: e.count_ops())
     exponential = sympy.powsimp(sympy.expand(expression.rewrite(sympy.exp)))
     candidates = (expression, sympy.simplify(expression), exponential)
     return min(candidates, key=lambda candidate: candidate.count_ops())

@@ -41,13 +41,17 @@ class RadialKernel(ClosedForm):
     """Of the distance alone; ``formula(xp, squared_distance, **parameters)``."""
 
     def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
-        difference = x - s
-        return self.formula(xp, xp.sum(difference * difference, axis=-1), **dict(self.parameters))
+        # A distance that overflows is infinite to these formulas, which is what is meant.
+        with np.errstate(over="ignore"):
+            difference = x - s
+            square = xp.sum(difference * difference, axis=-1)
+            return self.formula(xp, square, **dict(self.parameters))
 
     def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
         if xp is not np:
             return super()._block(x, s, xp)
-        return self.formula(np, _squared_distances(x, s), **dict(self.parameters))
+        with np.errstate(over="ignore"):
+            return self.formula(np, _squared_distances(x, s), **dict(self.parameters))
 
 
 class InnerProductKernel(ClosedForm):

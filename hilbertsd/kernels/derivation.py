@@ -29,8 +29,8 @@ X, S, T = sympy.Symbol("x"), sympy.Symbol("s"), sympy.Symbol("t")
 # Beyond this many operations a simplification takes longer than it is worth.
 MAX_SIMPLIFIED_OPERATIONS = 30
 MAX_MINOR_TERMS = 300  # of one minor; beyond this no one can use the expression
-# Of the rates, so many may have irrational squares, fewer the higher the order; and up to this order
-# L may have irrational coefficients. Beyond, it takes minutes to find out that no one can use it.
+# Rates with irrational squares together with the order, and the order with irrational coefficients,
+# beyond which the minors alone take minutes.
 MAX_RADICALS_AND_ORDER = 5
 MAX_IRRATIONAL_ORDER = 2
 MAX_TERMS = 40  # in the polynomials whose common factors are taken out
@@ -252,12 +252,12 @@ def _hyperbolic(ends: dict[Any, Any]) -> dict[Any, Any]:
 
 def _in_sines(determinant: Any, ends: dict[Any, Any]) -> Any:
     """Return the determinant with cosh² and cos² replaced where that makes it shorter."""
-    for odd, square in _hyperbolic(ends).items():
-        even = next(symbol for symbol in square.free_symbols)
+    for even, odd in pairwise(ends):
+        if (even.name, odd.name) not in (("cosh", "sinh"), ("cos", "sin")):
+            continue
+        square = 1 + odd**2 if even.name == "cosh" else 1 - odd**2
         if len(determinant.args) <= MAX_TERMS:
-            other = sympy.expand(
-                determinant.subs(even**2, even**2 + (odd**2 - square) * square.coeff(even**2))
-            )
+            other = sympy.expand(determinant.subs(even**2, square))
             determinant = min(determinant, other, key=lambda e: len(sympy.Add.make_args(e)))
     return determinant
 

@@ -41,7 +41,8 @@ def as_points(points: Array, xp: Namespace, name: str = "x") -> Array:
     Raises
     ------
     HilbertSDError
-        If the array is ragged, complex, or does not hold numbers.
+        If the array is ragged, complex, or does not hold numbers; if it is a float64 JAX array
+        where JAX computes in float32.
 
     Examples
     --------
@@ -58,11 +59,20 @@ def as_points(points: Array, xp: Namespace, name: str = "x") -> Array:
         raise HilbertSDError(
             f"{name} has dtype {array.dtype}; points are real numbers: convert them to float64."
         )
+    if array.dtype == np.float64 and xp.__name__ == "jax.numpy" and not _computes_in_float64(xp):
+        raise HilbertSDError(
+            f"{name} is a float64 JAX array, but JAX computes in float32 here; evaluate under "
+            'jax.enable_x64(True), or pass x.astype("float32") if single precision is enough.'
+        )
     if xp is np:
         array = array.astype(np.float64, copy=False)
     elif xp.issubdtype(array.dtype, xp.integer):
         array = array.astype(float)
     return array[..., None] if array.ndim < 2 else array
+
+
+def _computes_in_float64(xp: Namespace) -> bool:
+    return xp.asarray(0.0).dtype == np.float64
 
 
 def concrete(array: Array) -> np.ndarray | None:

@@ -6,10 +6,15 @@ S(ω) of the kernel: R(f) = (1/2π) ∫ |f̂(ω)|²/S(ω) dω.
 
 from __future__ import annotations
 
+from numbers import Real
+
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.kernels.closed_form import RadialKernel, safe_sqrt
 from hilbertsd.kernels.kernel import positive
 from hilbertsd.kernels.points import Array, Namespace
+
+# exp(−t) is 0 long before, in float32 and float64; at t = ∞, t exp(−t) would be NaN.
+FARTHEST = 1e3
 
 
 def _gaussian(xp: Namespace, square: Array, length_scale: float) -> Array:
@@ -49,13 +54,17 @@ def _matern_half(xp: Namespace, square: Array, length_scale: float, nu: float = 
     return xp.exp(-safe_sqrt(xp, square) / length_scale)
 
 
+def _scaled(xp: Namespace, square: Array, factor: float, length_scale: float) -> Array:
+    return xp.minimum(factor * (safe_sqrt(xp, square) / length_scale), FARTHEST)
+
+
 def _matern_three_halves(xp: Namespace, square: Array, length_scale: float, nu: float) -> Array:
-    t = safe_sqrt(xp, square) * (3**0.5 / length_scale)
+    t = _scaled(xp, square, 3**0.5, length_scale)
     return (1 + t) * xp.exp(-t)
 
 
 def _matern_five_halves(xp: Namespace, square: Array, length_scale: float, nu: float) -> Array:
-    t = safe_sqrt(xp, square) * (5**0.5 / length_scale)
+    t = _scaled(xp, square, 5**0.5, length_scale)
     return (1 + t * (1 + t / 3)) * xp.exp(-t)
 
 
@@ -94,7 +103,7 @@ def matern(nu: float = 1.5, length_scale: float = 1.0) -> RadialKernel:
     >>> round(float(matern(1.5, length_scale=1.0)(0.0, 1.0)), 6)
     0.483358
     """
-    if nu not in _MATERN:
+    if not isinstance(nu, Real) or nu not in _MATERN:
         raise HilbertSDError(f"nu = {nu!r} has no closed form here; choose nu = 0.5, 1.5 or 2.5.")
     scale = positive("length_scale", length_scale)
     formula, regularizer, operator = _MATERN[nu]

@@ -8,7 +8,7 @@ import numpy as np
 
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.kernels.kernel import BLOCK_ENTRIES, Kernel
-from hilbertsd.kernels.points import Array, as_points, namespace, require_finite
+from hilbertsd.kernels.points import Array, as_points, concrete, namespace, require_finite
 
 # Largest |g(x, s) − g(s, x)| of a callable, relative to its largest value, taken for rounding.
 ASYMMETRY = 1e-12
@@ -37,7 +37,8 @@ def gram(kernel: KernelLike, x: Array) -> Array:
     ------
     HilbertSDError
         If x is empty, not (K,) or (K, d), complex, not numeric or not finite; if its points do not
-        fit the kernel; if a plain callable returns another shape or is not symmetric.
+        fit the kernel; if a value of the kernel is not finite; if a plain callable returns another
+        shape, returns no real numbers or is not symmetric.
 
     Examples
     --------
@@ -49,14 +50,14 @@ def gram(kernel: KernelLike, x: Array) -> Array:
     x = _points(x, "x")
     size = len(x)
     if namespace(x) is not np:
-        values = _matrix(kernel, x, x) / size
+        values = _matrix(kernel, x, x, ("x", "x")) / size
         return (values + values.T) / 2
     result = np.empty((size, size))
     rows = max(1, BLOCK_ENTRIES // size)
     for start in range(0, size, rows):
         stop = min(start + rows, size)
         # Only the lower triangle is evaluated; the upper one is its mirror image.
-        block = _matrix(kernel, x[start:stop], x[:stop]) / size
+        block = _matrix(kernel, x[start:stop], x[:stop], ("x", "x"), start) / size
         square = block[:, start:]
         gap = np.abs(square - square.T).max()
         if gap > ASYMMETRY * np.abs(square).max():
@@ -107,7 +108,7 @@ def cross_gram(kernel: KernelLike, x_new: Array, x: Array) -> Array:
             f"x_new has points with {x_new.shape[1]} coordinates and x with {x.shape[1]}; "
             "both must come from the same space."
         )
-    return _matrix(kernel, x_new, x) / len(x)
+    return _matrix(kernel, x_new, x, ("x_new", "x")) / len(x)
 
 
 def _points(points: Array, name: str) -> Array:
@@ -122,9 +123,27 @@ def _points(points: Array, name: str) -> Array:
     return points
 
 
-def _matrix(kernel: KernelLike, x: Array, s: Array) -> Array:
+def _matrix(
+    kernel: KernelLike, x: Array, s: Array, names: tuple[str, str], start: int = 0
+) -> Array:
+    """Return the finite values; for the message, the first row belongs to point `start`."""
     if isinstance(kernel, Kernel):
-        return kernel.matrix(x, s)
+        with np.errstate(over="ignore", invalid="ignore"):  # named below
+            values = kernel.matrix(x, s)
+    else:
+        values = _values_of_function(kernel, x, s)
+    xp = namespace(values)
+    finite = concrete(xp.isfinite(values).all())
+    if finite is None or finite:
+        return values
+    i, j = (int(k) for k in np.argwhere(~np.isfinite(np.asarray(values)))[0])
+    raise HilbertSDError(
+        f"the kernel of {names[0]}[{start + i}] and {names[1]}[{j}] is {float(values[i, j])}; "
+        "every value must be finite: bring the points to a moderate scale, or mend the function."
+    )
+
+
+def _values_of_function(kernel: Callable[[Array, Array], Array], x: Array, s: Array) -> Array:
     if not callable(kernel):
         raise HilbertSDError(
             f"{kernel!r} is neither a kernel nor a function of two points; "
@@ -143,5 +162,10 @@ def _matrix(kernel: KernelLike, x: Array, s: Array) -> Array:
         raise HilbertSDError(
             f"the kernel function returned shape {shape} for {len(x)} by {len(s)} points; "
             "it must broadcast over the leading axes of its arguments."
+        )
+    xp = namespace(values)
+    if not any(xp.issubdtype(values.dtype, kind) for kind in (xp.floating, xp.integer, xp.bool_)):
+        raise HilbertSDError(
+            f"the kernel function returned dtype {values.dtype}; its values must be real numbers."
         )
     return values

@@ -165,6 +165,37 @@ def test_arc_cosine_survives_extreme_lengths():
     assert_close(hk.arc_cosine(0).matrix(x, x), np.ones((2, 2)), rtol=FORMULA)
 
 
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        hk.gaussian(1e-3),
+        hk.laplace(1e-3),
+        hk.matern(0.5, 1e-3),
+        hk.matern(1.5, 1e-3),
+        hk.matern(2.5, 1e-3),
+        hk.matern(2.5, 1e-310),
+        hk.rational_quadratic(1e-3),
+        hk.rational_quadratic(1e-310),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("x", [[0.0, 1e200], [[0.0, -1e308], [1e308, 1e308]]])
+def test_points_too_far_apart_have_the_value_zero(kernel, x):
+    x = np.array(x).reshape(2, -1)
+    assert (kernel.matrix(x, x) == np.eye(2)).all()
+    assert (kernel(x[:, None], x[None, :]) == np.eye(2)).all()
+
+
+def test_periodic_splines_are_accurate_relative_to_their_largest_value():
+    gaps = np.concatenate([np.linspace(0, 1, 101), 0.5 + np.array([-1, 1]) * math.sqrt(1 / 12)])
+    for order in (1, 2, 3):
+        kernel = hk.periodic_spline(order)
+        sign = (-1) ** (order - 1)
+        exact = [mpmath.bernpoly(2 * order, mpmath.mpf(gap)) for gap in gaps]
+        expected = np.array([float(sign * b / math.factorial(2 * order)) for b in exact])
+        assert_close(kernel(0.0, gaps), expected, atol=FORMULA * float(kernel(0.0, 0.0)))
+
+
 def reproduced(applied, scale):
     """Return scale · ∫ (P g(·, 0))² over the line, P g given on either side of 0."""
     left, _ = quad(lambda x: applied(x) ** 2, -60, 0, epsabs=0, epsrel=1e-12, limit=400)
@@ -282,6 +313,8 @@ def test_pairs_and_matrix_agree(kernel):
         (lambda: hk.laplace(-1), "length_scale = -1"),
         (lambda: hk.matern(1.5, math.inf), "length_scale = inf"),
         (lambda: hk.matern(0.7), "choose nu = 0.5, 1.5 or 2.5"),
+        (lambda: hk.matern([1.5]), r"nu = \[1.5\]"),
+        (lambda: hk.matern("1.5"), "nu = '1.5'"),
         (lambda: hk.rational_quadratic(1.0, 0.0), "mixture = 0.0"),
         (lambda: hk.polynomial(0), "degree = 0"),
         (lambda: hk.polynomial(1.5), "degree = 1.5"),
@@ -290,6 +323,7 @@ def test_pairs_and_matrix_agree(kernel):
         (lambda: hk.polynomial(2, "much"), "offset = 'much'"),
         (lambda: hk.arc_cosine(3), "order = 3"),
         (lambda: hk.periodic_spline(4), "order = 4"),
+        (lambda: hk.periodic_spline([2]), r"order = \[2\]"),
     ],
 )
 def test_hyperparameters_are_checked_by_name(call, name):

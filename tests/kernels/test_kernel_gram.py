@@ -61,6 +61,10 @@ def test_a_plain_function_is_a_kernel():
     assert_close(cross_gram(np.minimum, [0.5], x)[0], np.minimum(0.5, x) / 5, rtol=ROUNDING)
 
 
+def not_a_number(a, b):
+    return np.where((a == 2) & (b == 2), np.nan, a * b)
+
+
 def bad(value, shape=(3,)):
     x = np.zeros(shape)
     x[1] = value
@@ -87,13 +91,36 @@ def bad(value, shape=(3,)):
         (lambda k: cross_gram(rbf_kernel, [1.0], [2.0]), r"kernel\(X_new, X\) / len\(X\)"),
         (lambda k: gram(lambda a, b: a, [1.0, 2.0]), r"returned shape \(2, 1\)"),
         (lambda k: gram(lambda a, b: a + 0 * b, [1.0, 2.0]), "not symmetric"),
+        (lambda k: gram(lambda a, b: 1j * a * b, [1.0, 2.0]), "returned dtype complex128"),
+        (lambda k: gram(lambda a, b: (a * b).astype(object), [1.0]), "returned dtype object"),
+        (lambda k: gram(lambda a, b: (a * b).astype(str), [1.0]), "returned dtype <U"),
+        (lambda k: gram(not_a_number, [1.0, 2.0, 3.0]), r"of x\[1\] and x\[1\] is nan"),
+        (lambda k: cross_gram(not_a_number, [4.0, 2.0], [3.0]), None),
+        (lambda k: cross_gram(not_a_number, [4.0, 2.0], [2.0]), r"of x_new\[1\] and x\[0\] is nan"),
+        (lambda k: gram(hk.polynomial(2), [0.0, 1e200]), r"of x\[1\] and x\[1\] is inf"),
+        (lambda k: gram(hk.arc_cosine(1), [[1e200], [-1e200]]), r"x\[0\] and x\[0\] is inf"),
         (lambda k: gram(hk.tensor(k, k), [0.5, 1.0]), "1 coordinates"),
         (lambda k: gram(hk.brownian_motion(), [0.5, 2.0]), "x holds 2, outside"),
     ],
 )
 def test_bad_points_are_refused(call, message):
+    if message is None:
+        call(hk.gaussian())
+        return
     with pytest.raises(HilbertSDError, match=message):
         call(hk.gaussian())
+
+
+def test_the_value_that_is_not_finite_is_named_whatever_the_blocks(monkeypatch):
+    monkeypatch.setattr(sys.modules["hilbertsd.operators.gram"], "BLOCK_ENTRIES", 5)
+    with pytest.raises(HilbertSDError, match=r"of x\[3\] and x\[3\] is nan"):
+        gram(not_a_number, [0.0, 5.0, 1.0, 2.0, 3.0])
+
+
+def test_functions_with_whole_or_true_values_are_kernels():
+    x = np.array([0.0, 1.0, 2.0])
+    assert_close(gram(np.equal, x), np.eye(3) / 3, rtol=ROUNDING)
+    assert gram(lambda a, b: (a * b).astype(int), x).dtype == np.float64
 
 
 def test_whole_and_single_precision_numbers_become_float64():

@@ -1,5 +1,7 @@
 """JAX arrays in, JAX arrays out: the same numbers, traced or not."""
 
+import math
+
 import numpy as np
 import pytest
 from problems import assert_close
@@ -58,6 +60,29 @@ def test_several_coordinates():
 def test_single_precision_stays_single():
     assert gram(hk.gaussian(), jax.numpy.asarray(X, dtype=np.float32)).dtype == np.float32
     assert gram(hk.gaussian(), jax.numpy.arange(3)).dtype == np.float32
+
+
+def test_double_precision_arrays_outside_x64_are_refused():
+    with jax.enable_x64(True):
+        x = jax.numpy.asarray(X)
+    for call in (
+        lambda: gram(hk.gaussian(), x),
+        lambda: cross_gram(np.minimum, x, x),
+        lambda: hk.gaussian()(x, 0.5),
+    ):
+        with pytest.raises(HilbertSDError, match=r"jax\.enable_x64\(True\)"):
+            call()
+
+
+def test_functions_of_jax_arrays_are_checked():
+    with jax.enable_x64(True):
+        x = jax.numpy.asarray([1.0, 2.0])
+        assert gram(jax.numpy.minimum, x).dtype == np.float64
+        with pytest.raises(HilbertSDError, match=r"x\[1\] and x\[1\] is nan"):
+            gram(lambda a, b: jax.numpy.where(a + b > 3, math.nan, 1.0), x)
+        with pytest.raises(HilbertSDError, match="returned dtype complex"):
+            gram(lambda a, b: 1j * a * b, x)
+        assert np.isfinite(jax.jit(lambda t: gram(hk.matern(), t))(x)).all()
 
 
 def test_derivatives_are_finite_where_points_coincide():

@@ -14,7 +14,8 @@ Kantorovich's inequality bounds from below by γ ‖z‖, γ = 2√κ/(1 + κ). 
 
     r_t² >= r_{t+1}² + 2 γ r_{t+1} + 1,
 
-a bound for the age that labels of a given size can reach: :func:`smallest_ratio`.
+the statement ``kantorovich_drop``, and a bound for the age that labels of a given size can reach:
+:func:`smallest_ratio`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.theory.chain import Chain
+from hilbertsd.theory.collapse import least_cosine
 
 MOST_NODES = 8
 """More eigenvalues than this were not seen to help :func:`longest_chain`."""
@@ -95,14 +97,16 @@ def smallest_ratio(fits: int, kappa: float) -> float:
     """Bound r_0 from below for chains of n non-trivial fits on a spectrum of condition κ.
 
     R_{n−1} of R_0 = 1, R_{j+1}² = R_j² + 2 γ R_j + 1, γ = 2√κ/(1 + κ): r_0 > R_{n−1}. It is n at
-    κ = 1 and tends to √n as κ → ∞, the two bounds r_0 − 1 <= collapse_round <= ⌈r_0² − 1⌉.
+    κ = 1 and tends to √n as κ → ∞, the two bounds r_0 − 1 <= collapse_round <= ⌈r_0² − 1⌉. Turned
+    round it is the statement ``label_ratio_iterated`` at t = n − 1, and ``rounds_at_most_dated`` is
+    what it says of n in closed form.
 
     Examples
     --------
     >>> smallest_ratio(9, kappa=1.0), smallest_ratio(9, kappa=1e12)
     (9.0, 3.00001...)
     """
-    gamma = 2 * np.sqrt(kappa) / (1 + kappa)
+    gamma = least_cosine(np, kappa)
     ratio = 1.0
     for _ in range(fits - 1):
         ratio = float(np.sqrt(ratio * (ratio + 2 * gamma) + 1))

@@ -1,10 +1,11 @@
 """How long a chain lasts: collapse, label norms, guaranteed rounds (section 3.2), and beyond.
 
-In units of √(Kε), with R = r_0 − 1, the number n of non-trivial fits obeys
+In units of √(Kε), the number n of non-trivial fits obeys
 
-    R/κ <= R <= n < min(r_0², 1 + κR, 1 + 2R + κR²/(κ + R)).
+    (r_0 − 1)/κ <= r_0 − 1 <= n < r_0 (r_0 + γ)/(1 + γ r_0) <= r_0²,   γ = 2√κ/(1 + κ).
 
-The first is the paper's Proposition 4. All of it says the same at κ = 1: n = ⌈R⌉.
+The first is the paper's Proposition 4. At κ = 1 all but the last say the same, n = ⌈r_0 − 1⌉; as
+κ → ∞ the last two do.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ def _tangent(r: Any, excess: Any, kappa: Any) -> tuple[Any, Any]:
     """Slope a and offset b of the tangent a r − b of φ, (126)-(128)."""
     below = (excess + kappa) ** 2
     return (excess**2 + kappa * (2 * r - 1)) / below, r**2 * kappa / below
+
+
+def least_cosine(xp: Any, kappa: Any) -> Any:
+    """γ = 2√κ/(1 + κ), the least cosine of the angle between v and D⁻¹ v: Kantorovich's."""
+    return 2 * xp.sqrt(kappa) / (1 + kappa)
 
 
 def _recurrence(chain: Chain, kappa: Any) -> tuple[Any, Any, Any]:
@@ -265,6 +271,33 @@ def power_drop(chain: Chain) -> Check:
 
 
 @statement(
+    "A round takes at least K ε and a share of the label norm off the label power",
+    kind="lower",
+    source=f"{OURS}, by Kantorovich's inequality",
+    section=BEYOND,
+    about="rounds",
+    requires=(a_fit,),
+    tight="y_{t+1} ∝ (√d_min, √d_max) on the ends of the spectrum, at every κ",
+)
+def kantorovich_drop(chain: Chain) -> Check:
+    r"""‖y_t‖² − ‖y_{t+1}‖² >= s_t² + 2 γ s_t ‖y_{t+1}‖, γ = 2√κ/(1 + κ), s_t² = K ε_t.
+
+    That is r_t² >= r_{t+1}² + 2 γ r_{t+1} + 1 for constant ε. Let z be the coordinates of y_{t+1}.
+    The residual u = y_t − y_{t+1} = c_t G⁻¹ y_{t+1} has the norm s_t, and the left side is
+    ‖u‖² + 2 ⟨u, y_{t+1}⟩. Summed over k, (1/d_k − 1/d_max) (1/d_min − 1/d_k) z_k² >= 0 is
+
+        (1/d_min + 1/d_max) zᵀD⁻¹z >= ‖D⁻¹z‖² + ‖z‖²/(d_min d_max) >= 2 ‖D⁻¹z‖ ‖z‖/√(d_min d_max),
+
+    so that zᵀD⁻¹z >= γ ‖D⁻¹z‖ ‖z‖; times c_t, ⟨u, y_{t+1}⟩ >= γ s_t ‖y_{t+1}‖. Both steps are
+    equalities for z = (√d_min, √d_max). At κ = 1, γ = 1, it is :func:`norm_drop` turned round.
+    """
+    norms, s = chain.norms, chain.s[:-1]
+    power = norms**2
+    lower = s * (s + 2 * least_cosine(chain.xp, chain.kappa) * norms[1:])
+    return Check(lower, power[:-1] - power[1:], INF, power[:-1], trivial_lower=0.0)
+
+
+@statement(
     "Rounds before collapse, without the condition number",
     kind="lower",
     source=f"{OURS}; sharper than Mobahi et al. 2020, Proposition 4",
@@ -299,51 +332,31 @@ def rounds_at_most(chain: Chain) -> Check:
 
 
 @statement(
-    "Collapse dated by the condition number, near 1",
-    kind="upper",
-    source=OURS,
-    section=BEYOND,
-    requires=(constant_tolerance, a_fit),
-    tight="κ = 1",
-)
-def rounds_at_most_linear(chain: Chain) -> Check:
-    r"""The number n of fits is below 1 + κ (r_0 − 1), itself below r_0² for κ < r_0 + 1.
-
-    :func:`power_drop` and c_t <= d_max/(r_t − 1) give
-
-        r_{t+1}² <= r_t² − 1 − 2 (r_t − 1)/κ = (r_t − 1) (r_t + 1 − 2/κ) <= (r_t − 1/κ)²,
-
-    the last by the means of the two factors. So 1 < r_{n−1} <= r_0 − (n − 1)/κ.
-    """
-    upper = 1 + chain.kappa * chain.excess[0]
-    size = upper * chain.stiffness[0]
-    return Check(-INF, float(chain.fits), upper, size, trivial_upper=chain.r[0] ** 2)
-
-
-@statement(
     "Collapse dated by the condition number",
     kind="upper",
     source=OURS,
     section=BEYOND,
     requires=(constant_tolerance, a_fit),
-    tight="κ → ∞, with label energies K ε on widely separated eigenvalues",
+    tight="κ = 1; κ → ∞, with label energies K ε on widely separated eigenvalues",
 )
 def rounds_at_most_dated(chain: Chain) -> Check:
-    r"""The number n of fits is below 1 + 2R + κR²/(κ + R) <= r_0², R = r_0 − 1.
+    r"""The number n of fits is below N(r_0), N(r) = r (r + γ)/(1 + γ r), γ = 2√κ/(1 + κ).
 
-    With x_t = r_t², a round takes w(x) = 1 + 2 (√x − 1)/κ off x_t (:func:`power_drop` and
-    c_t <= d_max/(r_t − 1)). Φ(x) = ∫_1^x dx'/w(x') is concave, as w increases, so
-    Φ(x_{t+1}) <= Φ(x_t) + Φ'(x_t) (x_{t+1} − x_t) <= Φ(x_t) − 1, while x_t >= 1. Hence
-    0 < Φ(x_{n−1}) <= Φ(r_0²) − (n − 1). With v = √x − 1 and q = 2/κ,
+    N increases, N(1) = 1, and a round takes at least 1 off N: let p = r_{t+1} and r the positive
+    root of r² = p² + 2 γ p + 1, which r_t reaches (:func:`kantorovich_drop`). As γ <= 1, that is at
+    least (p + γ)², so that r >= p + γ. Now 1 + N(p) = r²/(1 + γ p), and
 
-        Φ(r_0²) = ∫_0^R 2 (1 + v)/(1 + q v) dv
-                = 2 log(1 + qR)/q + 2 (qR − log(1 + qR))/q² <= 2R + 2R²/(2 + qR),
+        (r + γ) (1 + γ p) − r (1 + γ r) = γ p (r − p − γ) >= 0
 
-    since log(1 + x) <= x and x − log(1 + x) <= x²/(2 + x), that is log(1 + x) >= 2x/(2 + x).
+    says N(r) >= 1 + N(p). Hence N(r_0) >= n − 1 + N(r_{n−1}) > n, as r_{n−1} > 1. N lies below the
+    date linear in r_0, by (r_0 − 1) (1 − γ)/(γ (1 + γ r_0)), and below :func:`rounds_at_most`:
+
+        N(r_0) <= 1 + (r_0 − 1)/γ,   N(r_0) <= r_0².
     """
-    excess, kappa = chain.excess[0], chain.kappa
-    upper = 1 + 2 * excess + excess**2 * (kappa / (kappa + excess))
-    return Check(-INF, float(chain.fits), upper, upper, trivial_upper=chain.r[0] ** 2)
+    r = chain.r[0]
+    cosine = least_cosine(chain.xp, chain.kappa)
+    upper = r * (r + cosine) / (1 + cosine * r)
+    return Check(-INF, float(chain.fits), upper, upper, trivial_upper=r**2)
 
 
 @statement(
@@ -352,21 +365,24 @@ def rounds_at_most_dated(chain: Chain) -> Check:
     source=OURS,
     section=BEYOND,
     requires=(constant_tolerance, a_fit),
-    tight="κ = 1; κ → ∞, with label energies K ε on widely separated eigenvalues",
+    tight="t = 1 with y_1 ∝ (√d_min, √d_max), every t at κ = 1; κ → ∞, with label energies K ε "
+    "on widely separated eigenvalues",
 )
 def label_ratio_iterated(chain: Chain) -> Check:
-    r"""r_t <= h(h(..h(r_0))), t times, h(r) = √((r − 1) (r + 1 − 2/κ)), t = 1 .. n.
+    r"""r_t <= h(h(..h(r_0))), t times, h(r) = √(r² − 1 + γ²) − γ, γ = 2√κ/(1 + κ), t = 1 .. n.
 
-    The one-round form of :func:`rounds_at_most_linear`; h increases for r >= 1, so bounds may be
-    put in for r. What is known without it: r_t < r_0.
+    :func:`kantorovich_drop`, solved for r_{t+1}; h increases for r >= 1, so bounds may be put in
+    for r. It lies below the upper bound of :func:`one_round_ratio`. At t = n − 1, where
+    r_t > 1, it says r_0 > R_{n−1}, with R_0 = 1 and R_{j+1}² = R_j² + 2 γ R_j + 1. What is known
+    without it: r_t < r_0.
     """
-    xp, kappa = chain.xp, chain.kappa
+    xp = chain.xp
+    cosine = least_cosine(xp, chain.kappa)
     excess = chain.excess[0]
-    bounds = []
-    for t in range(chain.fits):
-        bound = xp.sqrt(abs(excess * (excess + 2 - 2 / kappa)))  # abs: rounding at 0
-        bounds.append(bound)
-        excess = bound - 1 if t + 1 < chain.fits else bound
-    upper = xp.stack(bounds)
-    size = upper * chain.stiffness[-1] * chain.stiffness[0]
-    return Check(-INF, chain.r[1:], upper, size, trivial_upper=chain.r[0])
+    roots = []
+    for _ in range(chain.fits):
+        roots.append(xp.sqrt(abs(excess * (excess + 2) + cosine**2)))  # abs: rounding at 0
+        excess = roots[-1] - cosine - 1
+    root = xp.stack(roots)
+    size = root * chain.stiffness[-1] * chain.stiffness[0]
+    return Check(-INF, chain.r[1:], root - cosine, size, trivial_upper=chain.r[0])

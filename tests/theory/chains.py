@@ -64,6 +64,7 @@ def named() -> dict[str, Distillation]:
         "near one scale": distill(ramp, np.ones(4), 0.03, 30),
         "labels at d_min": distill([1.0, 5.0], [3.0, 0.0], 2.0, 5),
         "labels at d_max": distill([1.0, 5.0], [0.0, 3.0], 0.1, 12),
+        "kantorovich": distill([1.0, 4.0], [2.0, 2.5], 0.625, 5),  # y_1 = (1, 2), c_0 = 1
         "singular": distill([0.0, 0.0, 0.1, 1.0], [0.1, 0.1, 1.0, 2.0], 0.02, 20),
         "near collapse": distill(spread, labels, np.mean(labels**2) / 1.0001, 3),
         "varying": distill(spread, labels, 0.05 * np.linspace(1, 2, 9)[:, None], 8),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hilbertsd.theory import REGISTRY, Chain, Check, Statement
-from hilbertsd.theory.collapse import _recurrence, _shrink, _tangent
+from hilbertsd.theory.collapse import _recurrence, _shrink, _tangent, least_cosine
 from hilbertsd.theory.generalization import equivalent_spectrum
 from hilbertsd.theory.sparsification import _ladder, _log_base, _log_index, _rounds
 
@@ -84,6 +84,11 @@ def _tangent_again(chain: Chain, upper: Any) -> Any:
 
 def _slope(chain: Chain, kappa: Any) -> Any:
     return _tangent(chain.r[0], chain.excess[0], kappa)[0]
+
+
+def _drop(chain: Chain, cosine: Any) -> Any:
+    """‖u‖² + 2 ⟨u, y_{t+1}⟩ at a given cosine."""
+    return chain.s[:-1] * (chain.s[:-1] + 2 * cosine * chain.norms[1:])
 
 
 def _shifted(chain: Chain, bound: Any) -> Any:
@@ -220,19 +225,22 @@ _MISTAKES: dict[str, list[tuple[str, Mistake]]] = {
         ),
         ("2 dropped", _upper(lambda k, upper: k.s[:-1] ** 2 * (1 + k.d[-1] / k.c))),
     ],
+    "kantorovich_drop": [
+        ("flipped", _flip),
+        ("square root dropped", _lower(lambda k, lower: _drop(k, 2 * k.kappa / (1 + k.kappa)))),
+        ("y_t for y_{t+1}", _lower(lambda k, lower: lower + 2 * k.s[:-1] ** 2)),
+    ],
     "rounds_at_least": [("flipped", _flip), ("r_0 for r_0 − 1", _lower(lambda k, lower: k.r[0]))],
     "rounds_at_most": [("flipped", _flip), ("square dropped", _upper(lambda k, upper: k.r[0]))],
-    "rounds_at_most_linear": [
-        ("flipped", _flip),
-        ("one less", _upper(lambda k, upper: upper - 1)),
-    ],
     "rounds_at_most_dated": [
         ("flipped", _flip),
-        ("square dropped", _upper(lambda k, upper: 1 + 2 * k.excess[0])),
+        ("one less", _upper(lambda k, upper: upper - 1)),
+        ("1 for γ", _upper(lambda k, upper: k.r[0])),
     ],
     "label_ratio_iterated": [
         ("flipped", _flip),
-        ("exponent t + 1", _upper(lambda k, upper: upper - 1 / k.kappa)),
+        ("exponent t + 1", _upper(lambda k, upper: upper - least_cosine(k.xp, k.kappa))),
+        ("1 for γ", _upper(lambda k, upper: k.r[0] - _rounds(k)[:, 0])),
     ],
     "weight_ratio": [
         ("flipped", _flip),

@@ -69,7 +69,6 @@ BROKEN_BY = {
     (constant_tolerance.name, "multipliers_increase"): falling,
     (constant_tolerance.name, "label_norm_upper_bound"): falling,
     (constant_tolerance.name, "rounds_at_most"): falling,
-    (constant_tolerance.name, "rounds_at_most_linear"): falling,
     (constant_tolerance.name, "rounds_at_most_dated"): falling,
     (constant_tolerance.name, "label_ratio_iterated"): falling,
     (constant_tolerance.name, "weight_ratio"): falling,
@@ -152,9 +151,11 @@ def test_several_rounds_need_labels_in_the_range(name):
     assert broken >= 5
 
 
-@pytest.mark.parametrize("name", ["first_multiplier_bracket", "multiplier_bracket", "weight_ratio"])
+@pytest.mark.parametrize(
+    "name", ["first_multiplier_bracket", "multiplier_bracket", "kantorovich_drop", "weight_ratio"]
+)
 def test_single_rounds_need_the_tolerance_on_the_range(name):
-    """With ‖y‖ and ε instead, c_0 and the weights of the first fit break their bounds."""
+    """With ‖y‖ and ε instead, c_0, the weights and the drop of the first fit break their bounds."""
     statement = unconditional(REGISTRY[name])
     broken = 0
     for base, result in singular_chains():

@@ -193,29 +193,67 @@ def test_power_drop():
     assert is_zero(z**2 - after**2 - residual**2 - 2 * d * residual**2 / c)
 
 
-def test_linear_date():
-    """(r − 1)(r + 1 − 2/κ) <= (r − 1/κ)²: the difference is (1 − 1/κ)²."""
-    r, k = sp.symbols("r k", positive=True)
-    product = (r - 1) * (r + 1 - 2 / k)
-    assert is_zero(product - (r**2 - 1 - 2 * (r - 1) / k))
-    assert is_zero((r - 1 / k) ** 2 - product - (1 - 1 / k) ** 2)
-    assert is_positive(sp.diff(product, r).subs({r: 1 + R, k: kappa}))
+p = sp.symbols("p", positive=True)
+beyond_1 = sp.symbols("beyond_1", positive=True)
+root = 1 + beyond_1  # √κ > 1
+gamma = 2 * root / (1 + root**2)
+
+
+def test_kantorovich_drop():
+    """The sum of the docstring, the means, γ, 0 < γ < 1, and where both steps are equalities."""
+    d_min, below, above = sp.symbols("d_min below above", positive=True)
+    middle, d_max = d_min + below, d_min + below + above
+    term = (1 / middle - 1 / d_max) * (1 / d_min - 1 / middle)
+    assert is_positive(term)
+    expanded = (1 / d_min + 1 / d_max) / middle - 1 / middle**2 - 1 / (d_min * d_max)
+    assert is_zero(term - expanded)
+    low, ratio = sp.symbols("low ratio", positive=True)  # √d_min and √κ
+    high = low * ratio
+    cosine = 2 / (low * high) / (1 / low**2 + 1 / high**2)
+    assert is_zero(cosine - 2 * ratio / (1 + ratio**2))
+    assert is_positive(1 - gamma)
+    z, d = sp.Matrix([low, high]), sp.diag(low**2, high**2)
+    dual = d.inv() * z
+    assert is_zero(z.dot(dual) ** 2 - cosine**2 * z.dot(z) * dual.dot(dual))
+
+
+def test_kantorovich_drop_at_kappa_1_is_the_norm_drop():
+    assert is_zero(p**2 + 2 * p + 1 - (p + 1) ** 2)
+    assert gamma.subs(beyond_1, 0) == 1
+
+
+def test_iterated_ratio_solves_the_drop():
+    """h(r) is the root of p² + 2γp + 1 = r², h(1) = 0, and h increases."""
+    g, r = sp.symbols("g r", positive=True)
+    h = sp.sqrt(r**2 - 1 + g**2) - g
+    assert is_zero(h**2 + 2 * g * h + 1 - r**2)
+    assert sp.simplify(h.subs(r, 1)) == 0
+    assert is_positive(sp.diff(r**2 - 1 + g**2, r))
+
+
+def test_iterated_ratio_is_below_the_papers_one_round_bound():
+    """ψ(r)² + 2γψ(r) + 1 > r², so that h(r) < ψ(r), (132)-(135) with 1/κ."""
+    psi = shrink(1 + R, 1 / root**2)
+    assert is_positive(psi**2 + 2 * gamma * psi + 1 - (1 + R) ** 2)
 
 
 def test_date_by_the_condition_number():
-    """Φ(r_0²) of the docstring, its concavity, its bound, and its order below r_0²."""
-    x, v, k = sp.symbols("x v k", positive=True)
-    q = 2 / k
-    antiderivative = 2 * sp.log(1 + q * v) / q + 2 * (q * v - sp.log(1 + q * v)) / q**2
-    assert is_zero(sp.diff(antiderivative, v) - 2 * (1 + v) / (1 + q * v))
-    assert antiderivative.subs(v, 0) == 0
-    assert is_positive(sp.diff(1 + q * v, v))  # w increases, so 1/w decreases and Φ is concave
-    gap = sp.log(1 + x) - 2 * x / (2 + x)
-    assert gap.subs(x, 0) == 0
-    assert is_positive(sp.diff(gap, x))
-    bound = 2 * v + 2 * v**2 / (2 + q * v)
-    assert is_zero(1 + bound - (1 + 2 * v + k * v**2 / (k + v)))
-    assert is_positive((1 + v) ** 2 - 1 - bound)
+    """Each step of the docstring: N(r) − N(p) >= 1, and N is below both other dates."""
+    g, r = sp.symbols("g r", positive=True)
+
+    def N(x):
+        return x * (x + g) / (1 + g * x)
+
+    square = p**2 + 2 * g * p + 1
+    assert is_zero(square - (p + g) ** 2 - (1 - g) * (1 + g))
+    assert is_zero(1 + N(p) - square / (1 + g * p))
+    gap = (r + g) * (1 + g * p) - r * (1 + g * r)
+    assert is_zero((gap - g * p * (r - p - g)).subs(g, (r**2 - p**2 - 1) / (2 * p)))
+    assert is_zero(N(r) - r**2 / (1 + g * p) - r * gap / ((1 + g * r) * (1 + g * p)))
+    assert N(sp.Integer(1)) == 1
+    assert is_positive(sp.diff(N(r), r))
+    assert is_zero(1 + (r - 1) / g - N(r) - (r - 1) * (1 - g) / (g * (1 + g * r)))
+    assert is_positive((r**2 - N(r)).subs(r, 1 + R))
 
 
 # ------------------------------------------------------------------ Theorem 5

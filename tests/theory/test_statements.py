@@ -270,7 +270,10 @@ ATTAINED = [
     ("one_round_ratio", "one scale", 1.0),
     ("norm_drop", "one scale", 1.0),
     ("power_drop", "one scale", 1.0),
-    ("rounds_at_most_linear", "one scale", 0.99),
+    ("kantorovich_drop", "one scale", 1.0),
+    ("kantorovich_drop", "kantorovich", 1.0),
+    ("label_ratio_iterated", "kantorovich", 1.0),
+    ("rounds_at_most_dated", "one scale", 0.99),
     ("rounds_at_most", "staircase", 0.9),
     ("first_multiplier_bracket", "labels at d_min", 1.0),
     ("multiplier_bracket", "labels at d_max", 1.0),
@@ -424,10 +427,5 @@ def test_collapse_bounds_are_ordered():
         chain = views(result)["chain"]
         n = result.collapse_round
         lower = [float(of(s)(chain).lower) for s in ("guaranteed_rounds", "rounds_at_least")]
-        upper = [
-            float(of(s)(chain).upper)
-            for s in ("rounds_at_most", "rounds_at_most_linear", "rounds_at_most_dated")
-        ]
-        assert lower[0] <= lower[1] <= n < min(upper)
-        assert upper[2] <= upper[0] * (1 + ROUNDING)
-        assert (upper[1] < upper[0]) == (kappa < ratio + 1)
+        upper = [float(of(s)(chain).upper) for s in ("rounds_at_most_dated", "rounds_at_most")]
+        assert lower[0] <= lower[1] <= n < upper[0] < upper[1]

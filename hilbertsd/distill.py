@@ -171,7 +171,11 @@ def _assemble(
         return values[..., q if joint else 0]
 
     rounds = [chain.rounds for chain in chains]
-    y = lifted([column(q, chains[q].coordinates) for q in range(outputs)])
+    both = [
+        np.concatenate([column(q, chains[q].coordinates), column(q, chains[q].dual)])
+        for q in range(outputs)
+    ]
+    y, dual_coef = np.split(lifted(both), [fits + 1])
     y[0] = labels
     for q, r in enumerate(rounds):  # exact zeros, not rounded ones
         if r.collapse_round is not None:
@@ -185,7 +189,7 @@ def _assemble(
         label_ratios=shaped([r.label_ratios for r in rounds]),
         label_ratio_error=shaped([r.label_ratio_error for r in rounds]),
         collapse_round=collapse[0] if single else collapse,
-        dual_coef=lifted([column(q, chains[q].dual) for q in range(outputs)]),
+        dual_coef=dual_coef,
         eps=tolerances[:, 0].copy() if single else tolerances,
         joint=joint,
         spectrum=Spectrum(

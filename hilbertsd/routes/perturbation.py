@@ -46,31 +46,30 @@ class SymmetricProbes:
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
         self._rng, self._size = rng, size
-        self._directions: list[np.ndarray] = []
-        self._images: list[np.ndarray] = []
+        self._directions = np.empty((0, size))
+        self._images = np.empty((0, size, PROBES))
 
     def apply(self, v: Float[np.ndarray, "K"]) -> Float[np.ndarray, "K P"]:
         """Return E v for every probe, (K, PROBES)."""
-        out = np.zeros((self._size, PROBES))
         norm = float(np.linalg.norm(v))
         if norm == 0:
-            return out
-        rest = v / norm
+            return np.zeros((self._size, PROBES))
+        rest, shares = v / norm, np.zeros(len(self._directions))
         for _ in range(2):  # twice is enough
-            for direction, image in zip(self._directions, self._images, strict=True):
-                share = direction @ rest
-                rest = rest - share * direction
-                out += share * image
+            step = self._directions @ rest
+            rest = rest - step @ self._directions
+            shares = shares + step
         remainder = float(np.linalg.norm(rest))
         if remainder > math.sqrt(_UNIT):
             new = rest / remainder
-            image = self._rng.standard_normal((self._size, PROBES))
-            for direction, other in zip(self._directions, self._images, strict=True):
-                image += np.outer(direction, new @ other - direction @ image)
-            self._directions.append(new)
-            self._images.append(image)
-            out += remainder * image
-        return norm * out
+            image = _normal(self._rng, (self._size, PROBES))
+            # E is symmetric: its images along the directions before are known already
+            image -= self._directions.T @ (self._directions @ image)
+            image += self._directions.T @ np.tensordot(self._images, new, ((1,), (0,)))
+            self._directions = np.vstack([self._directions, new])
+            self._images = np.concatenate([self._images, image[None]])
+            shares = np.append(shares, remainder)
+        return np.tensordot(norm * shares, self._images, 1)
 
 
 class PerturbedChain:
@@ -104,7 +103,7 @@ class PerturbedChain:
         self._moved = self._noise(np.abs(coordinates) + spread)
 
     def _noise(self, size: np.ndarray) -> np.ndarray:
-        return _UNIT * size[..., None] * self._rng.standard_normal((*size.shape, PROBES))
+        return _UNIT * size[..., None] * _normal(self._rng, (*size.shape, PROBES))
 
     def _perturbation(self, residual: np.ndarray) -> np.ndarray:
         inside = np.where(self._null, 0.0, residual)
@@ -149,6 +148,11 @@ class PerturbedChain:
             # not cut to inf: r_t decides on collapse, and a small r_t may be badly known
             label_norm=max(float(_relative(radial, np.sum(norms**2))), SAFETY * _UNIT),
         )
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw in single precision, which is faster and more than a random direction needs."""
+    return rng.standard_normal(shape, dtype=np.float32).astype(np.float64)
 
 
 def _stated(estimate: np.ndarray | np.floating) -> np.ndarray:

@@ -76,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The report has Greek letters; an output that cannot show them gets escapes instead.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    from hilbertsd import cli_theory  # noqa: F401  adds its commands to the application
+
     try:
         command = typer.main.get_command(app)
         with _warnings_announced():

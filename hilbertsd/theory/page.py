@@ -1,0 +1,179 @@
+"""The page of the documentation that lists every statement, written from the registry.
+
+What is proved by whom is data here, and a test keeps it true; tightness comes from a recorded run
+of the adversary.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hilbertsd.theory.statement import REGISTRY, Statement
+
+WIDTH = 100
+COMMAND = "hilbertsd attack --budget quick --seed 0 --output docs/attack"
+SYMPY: dict[str, tuple[str, ...]] = {
+    "stationarity": ("test_stationarity_is_the_linear_system",),
+    "optimality": ("test_stationarity_is_the_linear_system",),
+    "no_better_competitor": ("test_growth_of_R_away_from_the_optimum",),
+    "training_residual": ("test_proposition_2",),
+    "active_constraint": ("test_proposition_2",),
+    "residual_increases": ("test_the_secular_equation_increases",),
+    "multiplier_mean_bound": ("test_power_mean_is_concave", "test_jensen_is_the_tangent_at_zero"),
+    "multiplier_reduced_bound": ("test_reduced_eigenvalue_is_the_slope_at_infinity",),
+    "one_round_ratio": ("test_one_round_bounds_are_the_extreme_entries_of_A",),
+    "tangent_below": ("test_tangents_slope_and_offset", "test_tangent_lemmas"),
+    "tangent_above": ("test_tangents_slope_and_offset", "test_tangent_lemmas"),
+    "label_norm_lower_bound": ("test_closed_form_of_the_recurrence", "test_tangent_lemmas"),
+    "label_norm_upper_bound": ("test_closed_form_of_the_recurrence", "test_tangent_lemmas"),
+    "guaranteed_rounds": ("test_proposition_4_from_one_round",),
+    "power_drop": ("test_power_drop",),
+    "kantorovich_drop": ("test_kantorovich_drop",),
+    "label_ratio_iterated": ("test_iterated_ratio_solves_the_drop",),
+    "rounds_at_most_dated": ("test_date_by_the_condition_number",),
+    "weight_ratio": ("test_theorem_5_grows_with_c_and_shrinks_with_r",),
+    "weight_ratio_a_posteriori": ("test_theorem_5_grows_with_c_and_shrinks_with_r",),
+    "weight_ratio_reduced": ("test_theorem_5_grows_with_c_and_shrinks_with_r",),
+    "sparsity_index": ("test_theorem_5_grows_with_c_and_shrinks_with_r",),
+    "index_decreases_in_tolerance": ("test_theorem_6_monotone",),
+    "index_limit": ("test_theorem_6_limit", "test_theorem_6_rate"),
+    "early_stopping_ratio": ("test_one_fit_is_below_the_ratio_of_eigenvalues",),
+    "self_distillation_ratio": ("test_one_fit_is_below_the_ratio_of_eigenvalues",),
+    "matched_early_stopping": ("test_convexity_behind_the_matched_comparison",),
+    "equivalent_kernel": ("test_equivalent_kernel",),
+    "equivalent_kernel_function": ("test_equivalent_kernel",),
+    "equivalent_spectrum_decreases": ("test_equivalent_kernel_round_by_round_and_decreasing",),
+    "local_rademacher_bound": ("test_local_rademacher_fixed_point",),
+}
+"""Statements whose algebra SymPy proves, and the tests in tests/theory/test_proofs.py that do it;
+what remains of a proof, and all of the others, is in words in the statement's docstring."""
+PROPERTIES = (
+    "Every statement is tested on named chains, on chains drawn from their spectrum, in fifty "
+    "digits, and with at least two planted mistakes that the property test, certificates and the "
+    "adversary have to find (`tests/theory/test_statements.py`, `test_certify.py`, "
+    "`test_attack.py`); for each of its hypotheses there is a chain that breaks the claim once the "
+    "hypothesis is dropped, or an argument that it is not needed (`test_controls.py`). A "
+    "certificate proves a statement on one problem: on the 11 points of the example all that are "
+    "applicable are proved."
+)
+
+
+def page(record: Mapping[str, Any] | None = None, figure: str | None = None) -> str:
+    """Return the page in Markdown.
+
+    Parameters
+    ----------
+    record
+        Findings of the adversary, from :func:`hilbertsd.theory.record.to_record`; without them
+        the page says which command makes them.
+    figure
+        Path of the figure of tightness, as the page links it.
+
+    Examples
+    --------
+    >>> print(page().splitlines()[0])
+    # Every statement of the theory
+    """
+    return "\n".join(map(_wrapped, _lines(record, figure))) + "\n"
+
+
+def _lines(record: Mapping[str, Any] | None, figure: str | None) -> Iterator[str]:
+    yield "# Every statement of the theory"
+    yield ""
+    yield from (
+        "<!-- Written by: python -m hilbertsd.theory --write docs/statements.md -->",
+        "",
+        f"{len(REGISTRY)} statements in the order of the paper's sections. `hilbertsd verify` "
+        "evaluates them on your data, `hilbertsd certify` decides them in ball arithmetic, "
+        "`hilbertsd attack` searches for the chain on which they are nearest to failing.",
+        "",
+        PROPERTIES,
+        "",
+    )
+    found: Mapping[str, Any] = record["statements"] if record else {}
+    if record:
+        yield (
+            f"Slack is the least that the adversary found: 0 is equality, 1 says no more than is "
+            f"known without the statement. Recorded by `{record['command']} --output docs/attack`."
+        )
+    else:
+        yield f"The adversary has not been run; `{COMMAND}` fills the column of slacks."
+    yield ""
+    sections: dict[str, list[Statement]] = {}
+    for statement in REGISTRY.values():
+        sections.setdefault(statement.section, []).append(statement)
+    for section in sorted(sections):
+        yield from (f"## {section}", "")
+        yield "| statement | kind | hypotheses | proof | least slack | tight at |"
+        yield "|---|---|---|---|---|---|"
+        for statement in sections[section]:
+            yield _row(statement, found.get(statement.name))
+        yield ""
+        for statement in sections[section]:
+            yield from _entry(statement)
+    if record and figure:
+        yield from ("## How nearly they are attained", "", f"![Least slack]({figure})", "")
+        yield (
+            "A circle is the least slack over all chains searched; dots are those at a fixed "
+            "condition number, number of eigenvalues, or number of fits. Identities are left out."
+        )
+
+
+def _wrapped(line: str) -> str:
+    """Break prose; tables, headings and what is set apart stay on their lines."""
+    if line.startswith(("|", "#", "!", "<!")) or "\n" in line:
+        return line
+    return textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _row(statement: Statement, found: Mapping[str, Any] | None) -> str:
+    requires = "; ".join(h.name for h in statement.requires) or "none"
+    proof = "SymPy, and words" if statement.name in SYMPY else "words"
+    cells = (
+        f"[{statement.title}](#{statement.name})",
+        statement.kind,
+        requires,
+        proof,
+        "not attacked" if found is None else _slack(found),
+        statement.tight or "no such problem is known",
+    )
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _slack(found: Mapping[str, Any]) -> str:
+    if found["violated"]:
+        return f"**violated**, {found['slack']:.2g}"
+    if found["slack"] is None:
+        return "nowhere applicable"
+    slack = 0.0 if abs(found["slack"]) < 1e-12 else found["slack"]
+    where = f" at κ = {found['condition_number']:.2g}, r_0 = {found['label_ratio']:.2g}"
+    return f"{slack:.2g}" + ("" if found["kind"] == "identity" else where)
+
+
+def _entry(statement: Statement) -> Iterator[str]:
+    claim = inspect.cleandoc(statement.__doc__ or "").split("\n\n")[0]
+    about = {"rounds": "single rounds", "chain": "the chain of constant tolerance"}
+    tests = [f"`{name}`" for name in SYMPY.get(statement.name, ())]
+    yield from (
+        f'<a id="{statement.name}"></a>**{_prose(statement.title)}** (`{statement.name}`), '
+        f"{_prose(statement.source)}; about {about[statement.about]}."
+        + (f" Proved in {', '.join(tests)} (`test_proofs.py`)." if tests else ""),
+        "",
+        f"```text\n{claim}\n```",
+        "",
+    )
+
+
+def _cell(text: str) -> str:
+    return _prose(text).replace("|", "\\|")
+
+
+def _prose(text: str) -> str:
+    """Underscores and asterisks as they stand."""
+    if text.startswith("["):  # a link: only its text
+        label, _, target = text.rpartition("](")
+        return f"{_prose(label[1:]).join('[]')}({target}"
+    return text if "**" in text else text.replace("_", "\\_").replace("*", "\\*")

@@ -78,7 +78,7 @@ def kernel_ridge_in_brentq(G: np.ndarray, y: np.ndarray, eps: float, rounds: int
 
 def chain_over_kernel_ridge(quick: bool) -> Comparison:
     """The same multipliers from KernelRidge inside brentq."""
-    size, repeats = (150, 1) if quick else (1000, 3)
+    size, repeats = (150, 1) if quick else (1000, 5)
     G, y, eps = problem(size)
     by_search = np.array(kernel_ridge_in_brentq(G, y, eps, ROUNDS))
     by_chain = hsd.self_distill(G, y, eps, rounds=ROUNDS).multipliers[: len(by_search)]

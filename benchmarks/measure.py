@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+SETTLE = 0.3
+"""Seconds before each timing: a BLAS's idle threads go on spinning after the other side's run."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -58,6 +61,7 @@ def pairs(
         # the order alternates too, so that neither side always runs on a warmer cache
         sides = ((ours, seconds[0]), (theirs, seconds[1]))
         for run, record in sides if repeat % 2 else sides[::-1]:
+            time.sleep(SETTLE)
             start = time.perf_counter()
             run()
             record.append(time.perf_counter() - start)

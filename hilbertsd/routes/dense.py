@@ -283,7 +283,12 @@ def _rows(response: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 def _product(matrix: Any, vectors: np.ndarray) -> np.ndarray:
     if isinstance(matrix, np.ndarray):
-        return matrix @ vectors
+        from scipy.linalg import blas
+
+        # SciPy's BLAS, which has just done the eigendecomposition: NumPy's wheel brings a second
+        # pool of threads, and the two in turn get in each other's way
+        product = blas.dgemm(1.0, matrix, vectors.reshape(len(vectors), -1))
+        return product.reshape(-1, *vectors.shape[1:])
     import jax
 
     with jax.enable_x64(True):

@@ -65,11 +65,11 @@ class SymmetricProbes:
             image = _normal(self._rng, (self._size, PROBES))
             # E is symmetric: its images along the directions before are known already
             image -= self._directions.T @ (self._directions @ image)
-            image += self._directions.T @ np.tensordot(self._images, new, ((1,), (0,)))
+            image += self._directions.T @ np.einsum("jkp,k->jp", self._images, new)
             self._directions = np.vstack([self._directions, new])
             self._images = np.concatenate([self._images, image[None]])
             shares = np.append(shares, remainder)
-        return np.tensordot(norm * shares, self._images, 1)
+        return np.einsum("j,jkp->kp", norm * shares, self._images)
 
 
 class PerturbedChain:

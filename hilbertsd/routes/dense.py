@@ -287,7 +287,7 @@ def _product(matrix: Any, vectors: np.ndarray) -> np.ndarray:
 
         # SciPy's BLAS, which has just done the eigendecomposition: NumPy's wheel brings a second
         # pool of threads, and the two in turn get in each other's way
-        product = blas.dgemm(1.0, matrix, vectors.reshape(len(vectors), -1))
+        product = blas.dgemm(1.0, matrix, vectors.reshape(len(vectors), -1))  # pyright: ignore
         return product.reshape(-1, *vectors.shape[1:])
     import jax
 

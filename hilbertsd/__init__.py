@@ -18,7 +18,8 @@ from hilbertsd.version import __version__
 if TYPE_CHECKING:
     from hilbertsd import batch, datasets, filters, kernels, plots, theory
     from hilbertsd.distill import decompose, self_distill
-    from hilbertsd.distillation import Distillation, Spectrum
+    from hilbertsd.distillation import Distillation
+    from hilbertsd.enclosure import Enclosure
     from hilbertsd.errors import (
         CollapseWarning,
         HilbertSDError,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from hilbertsd.multiplier import alpha_to_multiplier, multiplier_to_alpha
     from hilbertsd.operators.gram import cross_gram, gram
     from hilbertsd.routes.dense import Decomposition
+    from hilbertsd.routes.group import RouteError
+    from hilbertsd.spectrum import Spectrum
     from hilbertsd.theory.certify import certify
     from hilbertsd.theory.verifier import check_certificate
 
@@ -35,9 +38,11 @@ __all__ = [
     "CollapseWarning",
     "Decomposition",
     "Distillation",
+    "Enclosure",
     "HilbertSDError",
     "InfeasibleToleranceError",
     "PrecisionWarning",
+    "RouteError",
     "Spectrum",
     "__version__",
     "alpha_to_multiplier",
@@ -61,10 +66,12 @@ _HOMES = {
     "CollapseWarning": "errors",
     "Decomposition": "routes.dense",
     "Distillation": "distillation",
+    "Enclosure": "enclosure",
     "HilbertSDError": "errors",
     "InfeasibleToleranceError": "errors",
     "PrecisionWarning": "errors",
-    "Spectrum": "distillation",
+    "RouteError": "routes.group",
+    "Spectrum": "spectrum",
     "alpha_to_multiplier": "multiplier",
     "certify": "theory.certify",
     "check_certificate": "theory.verifier",

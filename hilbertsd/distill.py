@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
 from hilbertsd import inputs
-from hilbertsd.distillation import Distillation, Spectrum
-from hilbertsd.errors import (
-    CollapseWarning,
-    HilbertSDError,
-    PrecisionWarning,
-)
+from hilbertsd.distillation import Distillation
+from hilbertsd.enclosure import Enclosure
+from hilbertsd.errors import CollapseWarning, PrecisionWarning
 from hilbertsd.provenance import provenance
-from hilbertsd.routes import dense, perturbation
+from hilbertsd.routes import choice, dense, group
 from hilbertsd.routes.dense import Decomposition
+from hilbertsd.routes.group import Chain, Group, Nodes, Solution
+from hilbertsd.spectrum import Spectrum
 
 PRECISION_LIMIT = 1e-6
 """Relative error estimate above which a multiplier or labels come with a PrecisionWarning."""
@@ -53,7 +53,8 @@ def self_distill(
     rounds: int = 10,
     *,
     joint: bool = False,
-    method: Literal["auto", "dense"] = "auto",
+    method: choice.Method = "auto",
+    rtol: float = 1e-8,
     keep_eigenvectors: bool = False,
 ) -> Distillation:
     r"""Run self-distillation: fit, take the predictions as labels, fit again.
@@ -69,9 +70,9 @@ def self_distill(
     ----------
     G
         (K, K) Gram matrix g(x_j, x_k)/K: **the 1/K is part of G**, as :func:`hilbertsd.gram`
-        makes it. A NumPy or JAX array, a linear operator with ``shape`` and ``matvec``, or a
-        :class:`Decomposition` from :func:`decompose`. Directions with eigenvalues at or below
-        K · 2.2e-16 · d_max count as the null space.
+        makes it. A NumPy or JAX array, a linear operator with ``shape`` and ``matvec`` (SciPy's or
+        one of :mod:`hilbertsd.operators`), or a :class:`Decomposition` from :func:`decompose`.
+        Directions with eigenvalues at or below K · 2.2e-16 · d_max count as the null space.
     y
         (K,) labels, or (K, Q) for Q outputs. In the units of the labels.
     eps
@@ -84,9 +85,15 @@ def self_distill(
         False: every output is a problem of its own, with its own ε, c and collapse. True: one
         problem (1/K) ‖F − Y‖_F² <= ε with one multiplier, repeated in every column of the result.
     method
-        ``"auto"`` picks the route; ``"dense"`` is the eigendecomposition.
+        How G is asked. ``"dense"``: an eigendecomposition; the only route that knows the whole
+        spectrum. ``"tridiagonal"``: the multipliers and labels without eigenvectors.
+        ``"krylov"``: products with G, with certified bounds. ``"statespace"``: kernels on the line,
+        in O(K). ``"auto"`` takes dense up to 2000 points, and above that the first of the
+        others that can deliver; ``result.provenance`` says which.
+    rtol
+        Relative half-width that the certified bounds of the multipliers have to reach.
     keep_eigenvectors
-        Keep the (K, K) eigenvectors in ``result.spectrum``.
+        Keep the (K, K) eigenvectors in ``result.spectrum``; asks for the dense route.
 
     Returns
     -------
@@ -96,6 +103,8 @@ def self_distill(
     ------
     InfeasibleToleranceError
         If ε is at or below the residual floor that the null space of G leaves.
+    RouteError
+        If the asked route cannot deliver; the message says why, and what can.
     HilbertSDError
         For any other input that has no answer; the message says which and what to do.
 
@@ -118,99 +127,103 @@ def self_distill(
     >>> result.collapse_round, result.multipliers[:4]
     (4, array([0.28571429, 0.4       , 0.66666667, 2.        ]))
     """
-    if method not in ("auto", "dense"):
-        raise HilbertSDError(f"method must be 'auto' or 'dense', got {method!r}")
-    rounds = inputs.whole_number("rounds", rounds, most=inputs.MOST_ROUNDS)
     joint = inputs.flag("joint", joint)
-    spectrum = G if isinstance(G, Decomposition) else decompose(G)
-    labels = inputs.labels(y, spectrum.size)
-    columns = labels.reshape(spectrum.size, -1)
-    outputs = columns.shape[1]
-    tolerances = inputs.tolerances(eps, fits=rounds + 1, outputs=outputs, joint=joint)
-
-    coordinates = spectrum.coordinates(columns)
-    groups = [slice(0, outputs)] if joint else [slice(q, q + 1) for q in range(outputs)]
-    chains = [
-        dense.chain(spectrum, columns[:, g], coordinates[:, g], tolerances[:, g.start], g.start)
-        for g in groups
-    ]
-    if joint:
-        chains = chains * outputs  # the one multiplier, repeated for every column
-    result = _assemble(spectrum, labels, coordinates, tolerances, chains, joint, keep_eigenvectors)
+    rounds = inputs.whole_number("rounds", rounds, most=inputs.MOST_ROUNDS)
+    request = choice.Request(
+        method=inputs.one_of("method", method, choice.METHODS),
+        rtol=inputs.share("rtol", rtol),
+        keep_eigenvectors=inputs.flag("keep_eigenvectors", keep_eigenvectors),
+    )
+    gram = choice.accept(G)
+    labels = inputs.labels(y, gram.shape[0])
+    columns = labels.reshape(len(labels), -1)
+    eps = inputs.tolerances(eps, fits=rounds + 1, outputs=columns.shape[1], joint=joint)
+    groups = group.groups(columns, eps, joint)
+    result = _assemble(choice.solve(gram, groups, request), groups, labels, eps, joint)
     _warn(result)
     return result
 
 
 def _assemble(
-    spectrum: Decomposition,
-    labels: np.ndarray,
-    coordinates: np.ndarray,
-    tolerances: np.ndarray,
-    chains: list[dense.Chain],
-    joint: bool,
-    keep_eigenvectors: bool,
+    solution: Solution, groups: list[Group], labels: np.ndarray, eps: np.ndarray, joint: bool
 ) -> Distillation:
-    size, fits = spectrum.size, len(tolerances)
-    outputs = coordinates.shape[1]
+    """Put the chains side by side, in the units of the user."""
+    outputs = eps.shape[1]
     single = labels.ndim == 1
-
-    def shaped(columns: list[np.ndarray]) -> np.ndarray:
-        """Stack one array an output along a last axis, dropped for one-dimensional labels."""
-        return columns[0].copy() if single else np.stack(columns, axis=-1)
-
-    def lifted(parts: list[np.ndarray]) -> np.ndarray:
-        """(n, K) coordinates of each output -> (n, K[, Q]) at the points, by one product."""
-        stacked = np.stack(parts, axis=-1)
-        count = stacked.shape[0]
-        flat = stacked.transpose(1, 0, 2).reshape(size, count * outputs)
-        points = spectrum.lift(flat).reshape(size, count, outputs).transpose(1, 0, 2)
-        return np.ascontiguousarray(points[..., 0] if single else points)
-
-    def column(q: int, values: np.ndarray) -> np.ndarray:
-        """Take output q's column of an array of one chain."""
-        return values[..., q if joint else 0]
-
-    rounds = [chain.rounds for chain in chains]
-    both = [
-        np.concatenate([column(q, chains[q].coordinates), column(q, chains[q].dual)])
-        for q in range(outputs)
+    found = [
+        (chain, group, q - group.columns.start)
+        for chain, group in zip(solution.chains, groups, strict=True)
+        for q in range(*group.columns.indices(outputs))
     ]
-    y, dual_coef = np.split(lifted(both), [fits + 1])
+
+    def stacked(columns: Iterable[Any]) -> np.ndarray:
+        """Stack one array an output along a last axis, dropped for one-dimensional labels."""
+        parts = [np.asarray(column, dtype=np.float64) for column in columns]
+        return parts[0].copy() if single else np.stack(parts, axis=-1)
+
+    y = stacked(chain.labels[..., q] * group.scale for chain, group, q in found)
     y[0] = labels
-    for q, r in enumerate(rounds):  # exact zeros, not rounded ones
-        if r.collapse_round is not None:
-            (y if single else y[..., q])[r.collapse_round + 1 :] = 0.0
-    collapse = tuple(r.collapse_round for r in rounds)
+    collapse = tuple(chain.rounds.collapse_round for chain, _, _ in found)
+    for q, round_ in enumerate(collapse):  # exact zeros, not rounded ones
+        if round_ is not None:
+            (y if single else y[..., q])[round_ + 1 :] = 0.0
     return Distillation(
-        multipliers=shaped([r.multipliers for r in rounds]),
-        multiplier_error=shaped([r.multiplier_error for r in rounds]),
+        multipliers=stacked(chain.rounds.multipliers for chain, _, _ in found),
+        multiplier_error=stacked(chain.rounds.multiplier_error for chain, _, _ in found),
         labels=y,
-        label_error=shaped([column(q, r.label_error) for q, r in enumerate(rounds)]),
-        label_ratios=shaped([r.label_ratios for r in rounds]),
-        label_ratio_error=shaped([r.label_ratio_error for r in rounds]),
+        label_error=stacked(chain.rounds.label_error[:, q] for chain, _, q in found),
+        label_ratios=stacked(chain.rounds.label_ratios for chain, _, _ in found),
+        label_ratio_error=stacked(chain.rounds.label_ratio_error for chain, _, _ in found),
         collapse_round=collapse[0] if single else collapse,
-        dual_coef=dual_coef,
-        eps=tolerances[:, 0].copy() if single else tolerances,
+        dual_coef=stacked(chain.dual_coef[..., q] * group.scale for chain, group, q in found),
+        eps=eps[:, 0].copy() if single else eps,
         joint=joint,
-        spectrum=Spectrum(
-            kind="exact",
-            eigenvalues=spectrum.eigenvalues,
-            rank=spectrum.rank,
-            threshold=spectrum.threshold,
-            residual_floor=shaped([np.asarray(chain.floor) for chain in chains]),
-            coordinates=coordinates[:, 0].copy() if single else coordinates,
-            basis_weights=shaped([chain.basis_weights for chain in chains]),
-            eigenvectors=np.asarray(spectrum.eigenvectors) if keep_eigenvectors else None,
-        ),
+        spectrum=_spectrum(solution.nodes, found, stacked),
         provenance=provenance(
-            method="dense",
-            rounds=fits - 1,
-            joint=joint,
-            gram_rounding_unit=spectrum.unit,
-            error_probes=perturbation.PROBES,
-            error_probe_seed=perturbation.SEED,
-            error_safety=perturbation.SAFETY,
+            method=solution.method, rounds=len(eps) - 1, joint=joint, **solution.settings
         ),
+        enclosure=_enclosure([chain for chain, _, _ in found], stacked),
+    )
+
+
+def _spectrum(
+    nodes: Nodes | None,
+    found: list[tuple[Chain, Group, int]],
+    stacked: Callable[[Iterable[Any]], np.ndarray],
+) -> Spectrum | None:
+    if nodes is None:
+        return None
+    return Spectrum(
+        kind=nodes.kind,
+        eigenvalues=nodes.eigenvalues,
+        rank=nodes.rank,
+        threshold=nodes.threshold,
+        residual_floor=stacked(chain.floor * group.scale**2 for chain, group, _ in found),
+        coordinates=stacked(
+            _given(chain.coordinates)[:, q] * group.scale for chain, group, q in found
+        ),
+        basis_weights=stacked(_given(chain.basis_weights) for chain, _, _ in found),
+        eigenvectors=nodes.eigenvectors,
+    )
+
+
+def _given(values: np.ndarray | None) -> np.ndarray:
+    """Return what a route with nodes always has."""
+    assert values is not None
+    return values
+
+
+def _enclosure(
+    chains: list[Chain], stacked: Callable[[Iterable[Any]], np.ndarray]
+) -> Enclosure | None:
+    parts = [chain.enclosure for chain in chains if chain.enclosure is not None]
+    if len(parts) < len(chains):
+        return None
+    return Enclosure(
+        multipliers=stacked(part.multipliers for part in parts),
+        label_ratios=stacked(part.label_ratios for part in parts),
+        steps=tuple(step for part in parts for step in part.steps),
+        rtol=parts[0].rtol,
     )
 
 

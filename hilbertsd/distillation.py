@@ -5,84 +5,15 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from hilbertsd import inputs, storage
+from hilbertsd.enclosure import Enclosure
 from hilbertsd.errors import CollapseWarning, HilbertSDError
-
-TIE_TOLERANCE = 1e-10
-"""Eigenvalues within this share of each other count as one in the sparsity index: the index
-compares distinct eigenvalues, and a computed gap below rounding says nothing."""
-
-
-@dataclass(frozen=True, eq=False)
-class Spectrum:
-    """What only a decomposition knows about a chain.
-
-    Attributes
-    ----------
-    kind
-        ``"exact"``: every eigenvalue of G. ``"ritz"``: those that the labels see.
-    eigenvalues
-        (K,) ascending; those at or below ``threshold`` are exactly 0.
-    rank, threshold
-        Numerical rank and the eigenvalue at or below which d_k counts as zero.
-    residual_floor
-        () or (Q,) ε_floor = (1/K) Σ_{d_k = 0} z_k², the mean squared residual no fit can avoid;
-        for a joint tolerance the sum over the outputs, repeated.
-    coordinates
-        (K,) or (K, Q) z = V y_0.
-    basis_weights
-        (T, K) or (T, K, Q) diag B_t = Π_{i≤t} d/(c_i + d) (45); zero from collapse on.
-    eigenvectors
-        None, or (K, K), one a column (Vᵀ in the paper).
-    """
-
-    kind: Literal["exact", "ritz"]
-    eigenvalues: Float[np.ndarray, "K"]
-    rank: int
-    threshold: float
-    residual_floor: Float[np.ndarray, "*Q"]
-    coordinates: Float[np.ndarray, "K *Q"]
-    basis_weights: Float[np.ndarray, "T K *Q"]
-    eigenvectors: Float[np.ndarray, "K K"] | None = None
-
-    @property
-    def condition_number(self) -> float:
-        """κ = d_max / d_min, over the range of G; nan for G = 0."""
-        positive = self.eigenvalues[self.eigenvalues > 0]
-        return float(positive[-1] / positive[0]) if len(positive) else float("nan")
-
-    @property
-    def effective_dimension(self) -> np.ndarray:
-        """(T[, Q]) tr B_t: the degrees of freedom that f_t spends on the original labels."""
-        return self.basis_weights.sum(axis=1)
-
-    @property
-    def sparsity_index(self) -> np.ndarray:
-        """(T[, Q]) smallest B_t[k+1]/B_t[k] over consecutive distinct positive eigenvalues.
-
-        This is the index of the actual B_t, at least 1 and the larger the sparser; the paper's
-        (49) is that of a lower bound. nan with fewer than two distinct eigenvalues, and from
-        collapse on.
-        """
-        d = self.eigenvalues
-        positive = np.flatnonzero(d > 0)
-        first = positive[:1]
-        steps = positive[1:][np.diff(d[positive]) > TIE_TOLERANCE * d[positive[1:]]]
-        chosen = np.concatenate([first, steps]).astype(int)
-        shape = self.basis_weights.shape[:1] + self.basis_weights.shape[2:]
-        if len(chosen) < 2:
-            return np.full(shape, np.nan)
-        weights = self.basis_weights[:, chosen]
-        # tiny weights may underflow to zero: a ratio with zero below is infinite sparsity
-        ratios = np.full(weights[:, 1:].shape, np.inf)
-        np.divide(weights[:, 1:], weights[:, :-1], out=ratios, where=weights[:, :-1] > 0)
-        alive = weights[:, -1] > 0
-        return np.where(alive, ratios.min(axis=1), np.nan)
+from hilbertsd.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,6 +50,8 @@ class Distillation:
         Eigenvalues, coordinates and basis weights, or None where the route has none.
     provenance
         Versions, linear algebra library, method and settings.
+    enclosure
+        Certified bounds of c_t and r_t, or None where the route gives estimates alone.
 
     Notes
     -----
@@ -138,6 +71,7 @@ class Distillation:
     joint: bool
     spectrum: Spectrum | None
     provenance: dict[str, Any]
+    enclosure: Enclosure | None = None
 
     @property
     def rounds(self) -> int:
@@ -167,7 +101,7 @@ class Distillation:
         On a singular G the bracket of round 0 is that of the problem on the range: labels Py and
         tolerance ε − ε_floor. ``inf`` from collapse on.
         """
-        if self.spectrum is None:
+        if self.spectrum is None or self.spectrum.kind != "exact":
             raise HilbertSDError("the brackets need every eigenvalue; use method='dense'")
         positive = self.spectrum.eigenvalues[self.spectrum.eigenvalues > 0]
         ratios = self.label_ratios[:-1].copy()
@@ -262,7 +196,7 @@ class Distillation:
         HilbertSDError
             If the text is not JSON, or not a chain of a version this package reads.
         """
-        return _build(*storage.from_json(text))
+        return _build(storage.from_json(text))
 
     def to_npz(self, path: str | PathLike[str]) -> None:
         """Write the chain to an ``.npz`` file, without loss; an existing file is replaced whole."""
@@ -271,19 +205,33 @@ class Distillation:
     @classmethod
     def from_npz(cls, path: str | PathLike[str]) -> Distillation:
         """Read a chain from :meth:`to_npz`'s file. Nothing in it is executed or unpickled."""
-        return _build(*storage.from_npz(path))
+        return _build(storage.from_npz(path))
 
 
-def _build(values: dict[str, Any], spectrum: dict[str, Any] | None) -> Distillation:
+def _build(values: dict[str, Any]) -> Distillation:
+    def part(name: str, kind: type) -> Any:
+        """Build the part of that name, if the chain has it."""
+        given = values.get(name)
+        if given is None:
+            return None
+        if not isinstance(given, dict):
+            raise _wrong(name)
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+
     collapse = values.get("collapse_round")
     if isinstance(collapse, list):
         values = values | {"collapse_round": tuple(collapse)}
     try:
-        result = Distillation(**values, spectrum=None if spectrum is None else Spectrum(**spectrum))
+        parts = {"spectrum": part("spectrum", Spectrum), "enclosure": part("enclosure", Enclosure)}
+        result = Distillation(**(values | parts))
     except TypeError as error:
         raise HilbertSDError(f"this is not a complete chain: {error}") from None
     _check(result)
     return result
+
+
+def _wrong(field: str) -> HilbertSDError:
+    return HilbertSDError(f"this is not a chain: {field} is damaged or does not fit the rest")
 
 
 # Axes of the arrays of a stored chain: T fits, N = T + 1, K points, M eigenvalues; the outputs,
@@ -299,54 +247,62 @@ _AXES = {
     "eps": "T",
 }
 _SPECTRUM_AXES = {"residual_floor": "", "coordinates": "M", "basis_weights": "TM"}
+_ENCLOSURE_AXES = {"multipliers": "2T", "label_ratios": "2N"}
 
 
 def _check(result: Distillation) -> None:
     """Refuse a chain from a file whose fields have the wrong type or do not fit together."""
 
-    def wrong(field: str) -> HilbertSDError:
-        return HilbertSDError(f"this is not a chain: {field} is damaged or does not fit the rest")
-
     def shape(owner: Any, field: str) -> tuple[int, ...]:
         array = getattr(owner, field)
         if not isinstance(array, np.ndarray) or array.dtype != np.float64:
-            raise wrong(field)
+            raise _wrong(field)
         return array.shape
 
     labels = shape(result, "labels")
     if len(labels) not in (2, 3) or labels[0] < 2 or 0 in labels:
-        raise wrong("labels")
+        raise _wrong("labels")
     outputs = labels[2:]
-    sizes = {"T": labels[0] - 1, "N": labels[0], "K": labels[1]}
+    sizes = {"T": labels[0] - 1, "N": labels[0], "K": labels[1], "2": 2}
     for field, axes in _AXES.items():
         if shape(result, field) != (*(sizes[a] for a in axes), *outputs):
-            raise wrong(field)
+            raise _wrong(field)
     collapse = result.collapse_round
     if (len(collapse) if isinstance(collapse, tuple) else None) != next(iter(outputs), None):
-        raise wrong("collapse_round")
+        raise _wrong("collapse_round")
     for round_ in collapse if isinstance(collapse, tuple) else (collapse,):
         if round_ is not None and (type(round_) is not int or not 0 <= round_ <= sizes["T"]):
-            raise wrong("collapse_round")
+            raise _wrong("collapse_round")
     if not isinstance(result.joint, bool):
-        raise wrong("joint")
+        raise _wrong("joint")
     if not isinstance(result.provenance, dict):
-        raise wrong("provenance")
+        raise _wrong("provenance")
+    enclosure = result.enclosure
+    if enclosure is not None:
+        for field, axes in _ENCLOSURE_AXES.items():
+            if shape(enclosure, field) != (*(sizes[a] for a in axes), *outputs):
+                raise _wrong(f"enclosure.{field}")
+        steps, rtol = enclosure.steps, enclosure.rtol
+        if not isinstance(steps, tuple) or len(steps) != (outputs or (1,))[0]:
+            raise _wrong("enclosure.steps")
+        if not all(type(s) is int and s >= 0 for s in steps) or not isinstance(rtol, float):
+            raise _wrong("enclosure.steps or enclosure.rtol")
     spectrum = result.spectrum
     if spectrum is None:
         return
     if not isinstance(spectrum.kind, str) or spectrum.kind not in ("exact", "ritz"):
-        raise wrong("spectrum.kind")
+        raise _wrong("spectrum.kind")
     if type(spectrum.rank) is not int or not isinstance(spectrum.threshold, float):
-        raise wrong("spectrum.rank or spectrum.threshold")
+        raise _wrong("spectrum.rank or spectrum.threshold")
     eigenvalues = shape(spectrum, "eigenvalues")
     if len(eigenvalues) != 1:
-        raise wrong("spectrum.eigenvalues")
+        raise _wrong("spectrum.eigenvalues")
     sizes["M"] = eigenvalues[0]
     for field, axes in _SPECTRUM_AXES.items():
         if shape(spectrum, field) != (*(sizes[a] for a in axes), *outputs):
-            raise wrong(f"spectrum.{field}")
+            raise _wrong(f"spectrum.{field}")
     if spectrum.eigenvectors is not None and shape(spectrum, "eigenvectors") != (
         sizes["K"],
         sizes["M"],
     ):
-        raise wrong("spectrum.eigenvectors")
+        raise _wrong("spectrum.eigenvectors")

@@ -81,13 +81,28 @@ def whole_number(name: str, value: Any, most: int | None = None) -> int:
     return whole
 
 
+def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """Return the value if it is one of the names."""
+    if not isinstance(value, str) or value not in choices:
+        raise HilbertSDError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def share(name: str, value: Any) -> float:
+    """Return a float in (0, 1)."""
+    number = real_array(name, value)
+    if number.ndim != 0 or not 0 < number < 1:
+        raise HilbertSDError(f"{name} must be a number between 0 and 1, got {value!r}")
+    return float(number)
+
+
 def gram_matrix(G: Any) -> Any:
     """Return a finite, square, symmetric float matrix: NumPy, or JAX where G is a JAX array.
 
     float32 stays float32, so that the caller knows the unit of rounding of its entries; all
     other numbers become float64.
     """
-    if hasattr(G, "matvec") and hasattr(G, "shape"):
+    if is_operator(G):
         G = _dense(G)
     if _is_jax(G):
         if G.dtype.kind == "c" or G.dtype.name not in ("float32", "float64"):
@@ -111,7 +126,7 @@ def gram_matrix(G: Any) -> Any:
             "grow by 5e8; build G in float64 for full accuracy (JAX arrays are float32 unless "
             "made under jax.enable_x64(True) or jax.config.update('jax_enable_x64', True))",
             PrecisionWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return matrix
 
@@ -216,6 +231,31 @@ def _symmetric(matrix: np.ndarray, unit: float) -> np.ndarray:
             f"{largest:.6g}; if it should be, pass (G + G.T) / 2"
         )
     return (matrix + matrix.T) / 2 if largest > 0 else matrix
+
+
+def is_operator(G: Any) -> bool:
+    """Whether G is known by its products, as SciPy's linear operators are."""
+    return hasattr(G, "matvec") and hasattr(G, "shape")
+
+
+def operator(G: Any) -> Any:
+    """Return a square operator whose product with one random vector is finite and symmetric."""
+    _square(tuple(G.shape))
+    rng = np.random.default_rng(0)
+    u, v = rng.standard_normal((2, G.shape[0]))
+    Gu, Gv = (real_array("G @ v", G.matvec(w)).reshape(-1) for w in (u, v))
+    if Gu.shape != u.shape:
+        raise HilbertSDError(f"G.matvec must return {u.shape} numbers, got shape {Gu.shape}")
+    unit = float(getattr(G, "unit", np.finfo(np.float64).eps))
+    if getattr(G, "dtype", None) == np.float32:
+        unit = max(unit, float(np.finfo(np.float32).eps))
+    scale = float(np.linalg.norm(Gu) * np.linalg.norm(v) + np.linalg.norm(Gv) * np.linalg.norm(u))
+    if abs(u @ Gv - v @ Gu) > 100 * unit * scale:
+        raise HilbertSDError(
+            f"G is not symmetric: u @ (G v) and v @ (G u) are {u @ Gv:.6g} and {v @ Gu:.6g} for "
+            "two random vectors; a Gram operator must equal its transpose"
+        )
+    return G
 
 
 def _dense(operator: Any) -> np.ndarray:

@@ -19,6 +19,7 @@ from hilbertsd.errors import HilbertSDError
 
 FORMAT = "hilbertsd-chain"
 VERSION = 1
+PARTS = ("spectrum", "enclosure")
 
 
 @contextlib.contextmanager
@@ -48,8 +49,8 @@ def to_json(result: Any) -> str:
     return json.dumps(document, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def from_json(text: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Decode the fields of a chain and of its spectrum."""
+def from_json(text: str) -> dict[str, Any]:
+    """Decode the fields of a chain and of its parts."""
     try:
         document = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
@@ -79,8 +80,8 @@ def to_npz(result: Any, path: str | PathLike[str]) -> None:
         np.savez_compressed(file, allow_pickle=False, chain=chain, **arrays)
 
 
-def from_npz(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Read the fields of a chain and of its spectrum."""
+def from_npz(path: str | PathLike[str]) -> dict[str, Any]:
+    """Read the fields of a chain and of its parts."""
     name = repr(str(path))
     try:
         # opened here: np.load leaves its own file open where the archive is damaged
@@ -108,9 +109,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _fields(
-    document: Any, arrays: dict[str, np.ndarray] | None = None
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def _fields(document: Any, arrays: dict[str, np.ndarray] | None = None) -> dict[str, Any]:
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
         raise HilbertSDError(f"this is not a chain: its format is not {FORMAT!r}")
     version = document.pop("version", None)
@@ -133,8 +132,10 @@ def _fields(
             raise HilbertSDError(f"this is not a chain: a damaged array ({error})") from None
         return value
 
-    spectrum = document.pop("spectrum", None)
-    if spectrum is not None and not isinstance(spectrum, dict):
-        raise HilbertSDError("this is not a chain: its spectrum is damaged")
-    decoded = None if spectrum is None else {key: array(v) for key, v in spectrum.items()}
-    return {key: array(v) for key, v in document.items()}, decoded
+    return {
+        # the parts of a chain are dataclasses of their own
+        key: {k: array(v) for k, v in value.items()}
+        if key in PARTS and isinstance(value, dict)
+        else array(value)
+        for key, value in document.items()
+    }

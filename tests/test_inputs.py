@@ -263,7 +263,7 @@ def test_zero_rounds_is_ordinary_training():
 
 @pytest.mark.parametrize("method", ["krylow", "", None, 3, Junk()])
 def test_methods(method):
-    with pytest.raises(HilbertSDError, match=r"method must be .*'dense'.*, got"):
+    with pytest.raises(HilbertSDError, match=r"method must be one of .*'dense'.*, got"):
         hsd.self_distill(I2, Y2, 0.1, method=method)
 
 

@@ -12,8 +12,8 @@ with install_import_hook("hilbertsd", "beartype.beartype"):
     import numpy as np
 
     import hilbertsd as hsd
-    from hilbertsd import distill, distillation, recurrence
-    from hilbertsd.routes import dense, perturbation
+    from hilbertsd import distill, distillation, enclosure, recurrence, spectrum
+    from hilbertsd.routes import dense, group, perturbation, tridiagonal
 
 x, y = hsd.datasets.example()
 G = hsd.gram(hsd.kernels.cubic_spline(), x)
@@ -21,9 +21,10 @@ result = hsd.self_distill(G, y, 0.045)
 two = np.stack([y, y[::-1]], axis=1)
 hsd.self_distill(G, two, [[0.05, 0.06]], rounds=3, keep_eigenvectors=True)
 hsd.self_distill(G, two, 0.2, rounds=0, joint=True)
+hsd.self_distill(G + np.eye(11), two, 0.2, rounds=3, joint=True, method="tridiagonal")
 assert hsd.Distillation.from_json(result.to_json()) == result
 try:
-    distillation.Spectrum(**{**vars(result.spectrum), "coordinates": np.zeros(3)})
+    spectrum.Spectrum(**{**vars(result.spectrum), "coordinates": np.zeros(3)})
 except Exception as error:
     print(type(error).__name__)
 """

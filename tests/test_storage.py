@@ -187,7 +187,7 @@ WRONG = [
     {"shape": [0], "data": []},
     {"shape": [1, 1, 1, 1], "data": [1.0]},
 ]
-OPTIONAL = {("spectrum",), ("spectrum", "eigenvectors"), ("collapse_round",)}
+OPTIONAL = {("spectrum",), ("spectrum", "eigenvectors"), ("enclosure",), ("collapse_round",)}
 FREE = {"provenance": (dict,), "joint": (bool,), "collapse_round": (type(None),)}
 
 
@@ -196,7 +196,7 @@ def members(document):
         if name in ("format", "version"):
             continue
         yield (name,)
-        if name == "spectrum":
+        if name in ("spectrum", "enclosure") and value is not None:
             yield from ((name, inner) for inner in value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,8 +12,14 @@ from jaxtyping import Float
 from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError, InfeasibleToleranceError
 from hilbertsd.multiplier import Residual
-from hilbertsd.recurrence import RoundErrors, Rounds, run
-from hilbertsd.routes.perturbation import SAFETY, PerturbedChain
+from hilbertsd.recurrence import RoundErrors, run
+from hilbertsd.routes.group import Chain, Group, Nodes, Solution, power_of_two
+from hilbertsd.routes.perturbation import (
+    SAFETY,
+    PerturbedChain,
+    Resolvent,
+    error_settings,
+)
 
 INDEFINITE = 100
 """Negative eigenvalues down to −max(K, 100)·u·d_max are rounding and count as zero. K alone is
@@ -48,6 +54,11 @@ class Decomposition:
     def size(self) -> int:
         """K, the number of points."""
         return len(self.eigenvalues)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(K, K), that of G."""
+        return self.size, self.size
 
     @property
     def rank(self) -> int:
@@ -161,7 +172,9 @@ class DenseRoute:
         self._eigenvalues = eigenvalues
         self._range = eigenvalues > 0
         self._power = power
-        self._perturbed = PerturbedChain(eigenvalues, coordinates, unit)
+        self._perturbed = PerturbedChain(
+            coordinates, unit * float(eigenvalues[-1]), eigenvalues == 0
+        )
         self.history = [coordinates]
         self._measure()
 
@@ -189,70 +202,78 @@ class DenseRoute:
 
     def advance(self, c: float) -> RoundErrors:
         """Make the predictions of the fit with multiplier c the next labels."""
+        shrink = (1 / (c + self._eigenvalues))[:, None]
+        kept = self._eigenvalues[:, None] * shrink
         labels = self.history[-1]
-        shrink = 1 / (c + self._eigenvalues)
-        after = (self._eigenvalues * shrink)[:, None] * labels
-        errors = self._perturbed.advance(c, (c * shrink)[:, None] * labels, after)
+        after = kept * labels
+        at = Resolvent(c, lambda v: shrink * v, lambda v: kept * v)
+        errors = self._perturbed.advance(at, c * shrink * labels, after)
         self.history.append(after)
         self._measure()
         self._power = math.fsum(self._weights)
         return errors
 
 
-class Chain(NamedTuple):
-    """One multiplier's chain, in the user's units."""
+def solve(
+    spectrum: Decomposition, groups: list[Group], keep_eigenvectors: bool = False
+) -> Solution:
+    """Run the chains of all groups on one decomposition.
 
-    rounds: Rounds
-    coordinates: Float[np.ndarray, "T+1 K Q"]
-    """Of y_0 .. y_T, zero after collapse."""
-    dual: Float[np.ndarray, "T K Q"]
-    """Coordinates of the dual coefficients."""
-    basis_weights: Float[np.ndarray, "T K"]
-    """Diagonals of B_t."""
-    floor: float
-
-
-def chain(
-    spectrum: Decomposition,
-    y: Float[np.ndarray, "K Q"],
-    z: Float[np.ndarray, "K Q"],
-    eps: Float[np.ndarray, "T"],
-    output: int,
-) -> Chain:
-    """Run one chain on the problem scaled by powers of two to labels and spectrum near 1.
-
-    Parameters
-    ----------
-    y, z
-        (K, Q) labels that share their multiplier, and their coordinates.
-    eps
-        (T,) tolerances.
-    output
-        The number of the first column, for errors.
+    Raises
+    ------
+    InfeasibleToleranceError
+        If a tolerance is at or below the residual floor of its labels.
     """
-    largest = float(np.abs(y).max(initial=0.0))
-    label_scale = _power_of_two(largest if largest > 0 else math.sqrt(eps.max()))
-    spectrum_scale = _power_of_two(spectrum.eigenvalues[-1])
-    d = spectrum.eigenvalues / spectrum_scale
-    with np.errstate(over="ignore", under="ignore"):
-        scaled_eps = eps / label_scale / label_scale
-    inputs.resolvable_tolerance(scaled_eps, eps)
-    power = math.fsum(((y / label_scale) ** 2).ravel())
+    z = np.split(
+        spectrum.coordinates(np.concatenate([g.labels for g in groups], axis=1)),
+        np.cumsum([g.labels.shape[1] for g in groups])[:-1],
+        axis=1,
+    )
+    found = [_chain(spectrum, group, z) for group, z in zip(groups, z, strict=True)]
+    # one product lifts the labels and dual coefficients of all groups
+    lifted = spectrum.lift(np.concatenate([_columns(c) for c in found], axis=1))
+    chains, start = [], 0
+    for chain in found:
+        (fits, _, outputs), count = chain.dual_coef.shape, chain.labels.shape[0]
+        width = (count + fits) * outputs
+        points = lifted[:, start : start + width].reshape(-1, count + fits, outputs)
+        y, dual_coef = np.split(points.transpose(1, 0, 2), [count])
+        chains.append(chain._replace(labels=y, dual_coef=dual_coef))
+        start += width
+    nodes = Nodes(
+        "exact",
+        spectrum.eigenvalues,
+        spectrum.rank,
+        spectrum.threshold,
+        np.asarray(spectrum.eigenvectors) if keep_eigenvectors else None,
+    )
+    return Solution(chains, "dense", error_settings(spectrum.unit), nodes)
 
-    route = DenseRoute(d, z / label_scale, power, spectrum.unit)
+
+def _columns(chain: Chain) -> np.ndarray:
+    """(K, n) all labels and dual coefficients of a chain side by side."""
+    both = np.concatenate([chain.labels, chain.dual_coef])
+    return both.transpose(1, 0, 2).reshape(both.shape[1], -1)
+
+
+def _chain(spectrum: Decomposition, group: Group, z: Float[np.ndarray, "K Q"]) -> Chain:
+    """Run one chain on the spectrum scaled to 1; its labels and duals are coordinates still."""
+    scale = power_of_two(spectrum.eigenvalues[-1])
+    d = spectrum.eigenvalues / scale
+    route = DenseRoute(d, z, group.power, spectrum.unit)
     floor = route.floor() / spectrum.size
-    if power > spectrum.size * scaled_eps[0] and scaled_eps[0] <= floor:
+    if group.power > spectrum.size * group.eps[0] and group.eps[0] <= floor:
         raise InfeasibleToleranceError(
-            float(eps[0]),
-            floor * label_scale**2,
+            float(group.eps[0]) * group.scale**2,
+            floor * group.scale**2,
             spectrum.rank,
             spectrum.threshold,
             spectrum.size,
-            output,
+            group.columns.start,
         )
-    rounds = run(route, scaled_eps, label_norm_error=SAFETY * float(np.finfo(float).eps))
+    rounds = run(route, group.eps, label_norm_error=SAFETY * float(np.finfo(float).eps))
 
-    fits, fitted = len(eps), len(route.history) - 1
+    fits, fitted = len(group.eps), len(route.history) - 1
     coordinates = np.zeros((fits + 1, *z.shape))
     coordinates[: fitted + 1] = route.history
     dual = np.zeros((fits, *z.shape))
@@ -264,17 +285,13 @@ def chain(
         kept = kept * (d * shrink)
         weights[t] = kept
     return Chain(
-        rounds._replace(multipliers=rounds.multipliers * spectrum_scale),
-        coordinates * label_scale,
-        dual * (label_scale / spectrum_scale),
+        rounds._replace(multipliers=rounds.multipliers * scale),
+        coordinates,
+        dual / scale,
+        floor,
+        z,
         weights,
-        floor * label_scale**2,
     )
-
-
-def _power_of_two(value: float) -> float:
-    """Return the power of two next to a positive value, 1 for 0: scaling by it is exact."""
-    return math.ldexp(1.0, math.frexp(value)[1]) if value > 0 else 1.0
 
 
 def _rows(response: np.ndarray, z: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ E may not act within the null space of G: eigenvalues below the threshold are se
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -35,6 +37,16 @@ FIRST_ORDER = 0.1
 """A relative response above this is no longer first order: the error is reported as inf."""
 
 _UNIT = float(np.finfo(float).eps)
+
+
+def error_settings(unit: float) -> dict[str, float]:
+    """What the error estimates rest on, for the provenance."""
+    return {
+        "gram_rounding_unit": unit,
+        "error_probes": PROBES,
+        "error_probe_seed": SEED,
+        "error_safety": SAFETY,
+    }
 
 
 class SymmetricProbes:
@@ -72,34 +84,42 @@ class SymmetricProbes:
         return np.einsum("j,jkp->kp", norm * shares, self._images)
 
 
+class Resolvent(NamedTuple):
+    """(c + G)⁻¹ and G (c + G)⁻¹ as they act on columns, in the coordinates of a route."""
+
+    c: float
+    resolve: Callable[[np.ndarray], np.ndarray]
+    keep: Callable[[np.ndarray], np.ndarray]
+
+
 class PerturbedChain:
-    """The first-order response of a chain, in eigen-coordinates, to rounding.
+    """The first-order response of a chain to rounding, in coordinates in which G is real.
 
     Parameters
     ----------
-    eigenvalues
-        (K,) with exact zeros outside the range.
     coordinates
         (K, Q) coordinates of y_0; the Q columns share their multiplier.
-    unit
-        Unit of rounding of the entries of G.
+    rounding
+        u·d_max, u the unit of rounding of the entries of G.
+    null
+        (K,) coordinates on which G vanishes, if it is diagonal and that is known.
     """
 
     def __init__(
         self,
-        eigenvalues: Float[np.ndarray, "K"],
         coordinates: Float[np.ndarray, "K Q"],
-        unit: float,
+        rounding: float,
+        null: np.ndarray | None = None,
     ) -> None:
+        points = len(coordinates)
         self._rng = np.random.default_rng(SEED)
-        self._probes = SymmetricProbes(len(eigenvalues), self._rng)
-        self._eigenvalues = eigenvalues
+        self._probes = SymmetricProbes(points, self._rng)
         # ‖E‖₂ of a symmetric matrix with independent entries of size σ is 2σ√K
-        self._scale = BACKWARD_ERROR / 2 / math.sqrt(len(eigenvalues)) * unit * eigenvalues[-1]
-        self._null = eigenvalues == 0
+        self._scale = BACKWARD_ERROR * rounding / 2 / math.sqrt(points)
+        self._null = np.zeros(points, dtype=bool) if null is None else null
         # Coordinates carry the rounding of a product, and that the eigenvectors are orthogonal
         # to a few units only.
-        spread = 2 * np.linalg.norm(coordinates, axis=0) / math.sqrt(len(eigenvalues))
+        spread = 2 * np.linalg.norm(coordinates, axis=0) / math.sqrt(points)
         self._moved = self._noise(np.abs(coordinates) + spread)
 
     def _noise(self, size: np.ndarray) -> np.ndarray:
@@ -115,28 +135,30 @@ class PerturbedChain:
         return self._scale * moved
 
     def advance(
-        self, c: float, residual: Float[np.ndarray, "K Q"], labels: Float[np.ndarray, "K Q"]
+        self,
+        at: Resolvent,
+        residual: Float[np.ndarray, "K Q"],
+        labels: Float[np.ndarray, "K Q"],
     ) -> RoundErrors:
-        """Follow one round with multiplier c.
+        """Follow one round.
 
         ``residual`` and ``labels``, (K, Q), are the coordinates of u = y_t − y_{t+1} and of
         y_{t+1}.
         """
-        resolvent = 1 / (c + self._eigenvalues)
-        kept = (self._eigenvalues * resolvent)[:, None]
-        shifted = np.stack(
-            [resolvent[:, None] * self._perturbation(column) for column in residual.T], axis=1
-        )
+        size, outputs = residual.shape
+        kept = at.keep(residual)
+        pushed = np.concatenate([self._perturbation(column) for column in residual.T], axis=1)
+        shifted = at.resolve(pushed).reshape(size, outputs, PROBES)
         log_c = (
             np.einsum("kq,kqp->p", residual, shifted)
-            - np.einsum("kq,kqp->p", (c * resolvent)[:, None] * residual, self._moved)
+            - np.einsum("kq,kqp->p", residual - kept, self._moved)
             # the last bit of ε and of the root
             + _UNIT * np.sum(residual**2) * self._rng.standard_normal(PROBES)
-        ) / np.sum(kept * residual**2)
+        ) / np.sum(kept * residual)
         self._moved = (
-            kept[..., None] * self._moved
+            at.keep(self._moved.reshape(size, -1)).reshape(size, outputs, PROBES)
             + shifted
-            - (kept * residual)[..., None] * log_c
+            - kept[..., None] * log_c
             + self._noise(np.abs(labels))
         )
         norms = np.linalg.norm(labels, axis=0)

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from hilbertsd.distillation import TIE_TOLERANCE, Distillation
+from hilbertsd.distillation import Distillation
 from hilbertsd.errors import HilbertSDError
+from hilbertsd.spectrum import TIE_TOLERANCE
 
 
 @dataclass(frozen=True)

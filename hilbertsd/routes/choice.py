@@ -1,0 +1,73 @@
+"""Which route a Gram matrix takes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from hilbertsd import inputs
+from hilbertsd.routes import dense, tridiagonal
+from hilbertsd.routes.dense import Decomposition
+from hilbertsd.routes.group import Group, RouteError, Solution
+
+Method = Literal["auto", "dense", "tridiagonal"]
+METHODS: tuple[str, ...] = get_args(Method)
+
+DENSE_SIZE = 2000
+"""Up to here an eigendecomposition takes about a second, and gives the whole spectrum with it."""
+
+
+class Request(NamedTuple):
+    """What the user asks of a route."""
+
+    method: str
+    rtol: float
+    keep_eigenvectors: bool
+
+
+def accept(G: Any) -> Any:
+    """Return a decomposition as it is, an operator or a matrix checked."""
+    if isinstance(G, Decomposition):
+        return G
+    return inputs.operator(G) if inputs.is_operator(G) else inputs.gram_matrix(G)
+
+
+def solve(G: Any, groups: list[Group], request: Request) -> Solution:
+    """Run the chains on the asked route, or on the first that can deliver.
+
+    Raises
+    ------
+    RouteError
+        If the asked route cannot deliver, or none can.
+    """
+    declined: dict[str, str] = {}
+    candidates = _candidates(G, request)
+    for method in candidates:
+        try:
+            solution = _run(method, G, groups, request)
+        except RouteError as error:
+            if len(candidates) == 1:
+                raise
+            declined[method] = str(error)
+        else:
+            return solution._replace(settings=solution.settings | {"declined": declined})
+    reasons = "; ".join(f"{method}: {reason}" for method, reason in declined.items())
+    raise RouteError(f"no route can deliver ({reasons})")
+
+
+def _candidates(G: Any, request: Request) -> tuple[str, ...]:
+    if request.method != "auto":
+        return (request.method,)
+    if isinstance(G, Decomposition) or request.keep_eigenvectors or G.shape[0] <= DENSE_SIZE:
+        return ("dense",)
+    return ("tridiagonal", "dense") if isinstance(G, np.ndarray) else ("dense",)
+
+
+def _run(method: str, G: Any, groups: list[Group], request: Request) -> Solution:
+    if method != "dense" and (isinstance(G, Decomposition) or request.keep_eigenvectors):
+        raise RouteError(f"method {method!r} has no eigenvectors; use method='dense'")
+    if method == "tridiagonal":
+        return tridiagonal.solve(inputs.gram_matrix(G), groups)
+    spectrum = G if isinstance(G, Decomposition) else dense.decompose(inputs.gram_matrix(G))
+    return dense.solve(spectrum, groups, request.keep_eigenvectors)

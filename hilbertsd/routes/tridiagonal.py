@@ -1,0 +1,198 @@
+"""The tridiagonal route: multipliers and labels without eigenvectors.
+
+Householder reflections take G to a tridiagonal matrix, G = Q T Qᵀ; that is a third of the work of
+an eigendecomposition. The rounds then solve with c I + T, which is O(K), and one product with Q
+brings the labels of all rounds back.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import get_lapack_funcs
+
+from hilbertsd.multiplier import Residual
+from hilbertsd.recurrence import RoundErrors, run
+from hilbertsd.routes.group import Chain, Group, RouteError, Solution, power_of_two
+from hilbertsd.routes.perturbation import (
+    SAFETY,
+    PerturbedChain,
+    Resolvent,
+    error_settings,
+)
+
+NOISE = 10
+"""A multiplier below NOISE·K·u·d_max is among eigenvalues that are rounding: T no longer tells
+the null space of G from its range, and the route declines."""
+
+_dsytrd, _dsytrd_lwork, _dormqr, _dpttrf, _dpttrs = get_lapack_funcs(
+    ("sytrd", "sytrd_lwork", "ormqr", "pttrf", "pttrs"), dtype=np.float64
+)
+
+_UNIT = float(np.finfo(float).eps)
+
+
+class Reflections:
+    """G = Q T Qᵀ with T tridiagonal and Q a product of Householder reflections."""
+
+    def __init__(self, matrix: Float[np.ndarray, "K K"]) -> None:
+        size = len(matrix)
+        # a symmetric matrix is its own transpose: LAPACK's order of storage costs no copy
+        work = _dsytrd_lwork(size, lower=1)[0]
+        self._reflectors, self.diagonal, self.off_diagonal, self._tau, info = _dsytrd(
+            matrix.T, lower=1, lwork=int(work)
+        )
+        assert info == 0, info
+
+    def to(self, vectors: Float[np.ndarray, "K n"]) -> Float[np.ndarray, "K n"]:
+        """Return Qᵀ v."""
+        return self._apply("T", vectors)
+
+    def back(self, vectors: Float[np.ndarray, "K n"]) -> Float[np.ndarray, "K n"]:
+        """Return Q v."""
+        return self._apply("N", vectors)
+
+    def _apply(self, trans: str, vectors: np.ndarray) -> np.ndarray:
+        # Q leaves the first coordinate alone
+        result = np.array(vectors, order="F")
+        if len(result) > 1:
+            reflectors = self._reflectors[1:, :-1]
+            block = 64 * result.shape[1]
+            result[1:], _, info = _dormqr(
+                "L", trans, reflectors, self._tau, result[1:], lwork=max(block, 1)
+            )
+            assert info == 0, info
+        return result
+
+
+class TridiagonalRoute:
+    """One chain in the coordinates of T; its columns share their multiplier.
+
+    Parameters
+    ----------
+    diagonal, off_diagonal
+        (K,) and (K−1,) of T, scaled to ‖T‖ near 1.
+    coordinates
+        (K, Q) Qᵀ y_0.
+    power
+        ‖y_0‖², summed exactly from the labels themselves.
+    unit
+        Unit of rounding of the entries of G.
+    """
+
+    def __init__(
+        self,
+        diagonal: Float[np.ndarray, "K"],
+        off_diagonal: Float[np.ndarray, "K-1"],
+        coordinates: Float[np.ndarray, "K Q"],
+        power: float,
+        unit: float,
+    ) -> None:
+        self.size, self.outputs = coordinates.shape
+        self._diagonal, self._off_diagonal = diagonal, off_diagonal
+        self._power = power
+        largest = _largest_eigenvalue(diagonal, off_diagonal)
+        self._least = NOISE * self.size * unit * largest
+        self._perturbed = PerturbedChain(coordinates, unit * largest)
+        self.history = [coordinates]
+        self.dual: list[np.ndarray] = []
+
+    def power(self) -> float:
+        """‖y_t‖²."""
+        return self._power
+
+    def floor(self) -> float:
+        """Zero: the null space is not told from the range."""
+        return 0.0
+
+    def residual(self, u: float) -> Residual:
+        """Norm and decay of (I + uT)⁻¹ y_t."""
+        labels = self.history[-1]
+        if u == 0:
+            return _residual(labels, self._times(labels))
+        if 1 / u < self._least:
+            raise RouteError(
+                f"a multiplier sinks below {self._least:.2g} of the largest eigenvalue, where "
+                "eigenvalues are rounding: eps is near the residual floor; use method='dense'"
+            )
+        resolve = self._resolvent(1 / u).resolve
+        rest = resolve(labels) / u
+        return _residual(rest, self._times(resolve(rest)) / u)
+
+    def _times(self, v: np.ndarray) -> np.ndarray:
+        product = self._diagonal[:, None] * v
+        product[1:] += self._off_diagonal[:, None] * v[:-1]
+        product[:-1] += self._off_diagonal[:, None] * v[1:]
+        return product
+
+    def _resolvent(self, c: float) -> Resolvent:
+        pivots, factor, info = _dpttrf(self._diagonal + c, self._off_diagonal)
+        if info != 0:
+            raise RouteError(
+                f"c I + G is not positive definite at c = {c:.3g}: G has negative eigenvalues, or "
+                "eps is near the residual floor; use method='dense'"
+            )
+
+        def resolve(v: np.ndarray) -> np.ndarray:
+            return _dpttrs(pivots, factor, v)[0]
+
+        return Resolvent(c, resolve, lambda v: self._times(resolve(v)))
+
+    def advance(self, c: float) -> RoundErrors:
+        """Make the predictions of the fit with multiplier c the next labels."""
+        at = self._resolvent(c)
+        dual = at.resolve(self.history[-1])
+        after = self._times(dual)
+        errors = self._perturbed.advance(at, c * dual, after)
+        self.history.append(after)
+        self.dual.append(dual)
+        self._power = math.fsum((after**2).ravel())
+        return errors
+
+
+def solve(matrix: np.ndarray, groups: list[Group]) -> Solution:
+    """Run the chains of all groups on one tridiagonal form.
+
+    Raises
+    ------
+    RouteError
+        If a multiplier comes near the rounding of the eigenvalues, or G is not a NumPy array.
+    """
+    if not isinstance(matrix, np.ndarray):
+        raise RouteError("the tridiagonal route is LAPACK's: pass np.asarray(G), or method='auto'")
+    unit = float(np.finfo(matrix.dtype).eps)
+    reflections = Reflections(matrix.astype(np.float64, copy=False))
+    scale = power_of_two(float(np.abs(reflections.diagonal).max()))
+    chains = []
+    for group in groups:
+        z = reflections.to(group.labels)
+        route = TridiagonalRoute(
+            reflections.diagonal / scale, reflections.off_diagonal / scale, z, group.power, unit
+        )
+        rounds = run(route, group.eps, label_norm_error=SAFETY * _UNIT)
+        fits, fitted = len(group.eps), len(route.dual)
+        history = np.concatenate([*route.history, *route.dual], axis=1)
+        points = reflections.back(history).reshape(len(z), 2 * fitted + 1, -1).transpose(1, 0, 2)
+        labels, dual = np.zeros((fits + 1, *z.shape)), np.zeros((fits, *z.shape))
+        labels[: fitted + 1], dual[:fitted] = np.split(points, [fitted + 1])
+        chains.append(
+            Chain(rounds._replace(multipliers=rounds.multipliers * scale), labels, dual / scale)
+        )
+    return Solution(chains, "tridiagonal", error_settings(unit))
+
+
+def _residual(rest: np.ndarray, pushed: np.ndarray) -> Residual:
+    """Norm and decay of a residual x, given G (I + uG)⁻¹ x."""
+    square = float(np.sum(rest**2))
+    return Residual(math.sqrt(square), float(np.sum(rest * pushed)) / square)
+
+
+def _largest_eigenvalue(diagonal: np.ndarray, off_diagonal: np.ndarray) -> float:
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    last = len(diagonal) - 1
+    return float(
+        eigvalsh_tridiagonal(diagonal, off_diagonal, select="i", select_range=(last, last))[0]
+    )

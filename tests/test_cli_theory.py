@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hilbertsd.cli_theory import FAILED
 from typer.testing import CliRunner
 
 import hilbertsd as hsd
 from hilbertsd import bounds, cli, cli_theory, report, theory, verdicts
 from hilbertsd.cli import BAD_FILE, BAD_INPUT, DONE, INFEASIBLE, main
-from hilbertsd.cli_theory import FAILED
 from hilbertsd.theory import REGISTRY, examples
 from hilbertsd.theory.__main__ import written
 from hilbertsd.theory.attack import Effort

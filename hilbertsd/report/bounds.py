@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hilbertsd import plots
+from hilbertsd.report.numbers import number_text
 from hilbertsd.theory import REGISTRY, Chain, views
-from hilbertsd.verdicts import number_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

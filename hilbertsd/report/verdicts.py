@@ -1,4 +1,4 @@
-"""Verdicts for a person: of statements on a chain, of a certificate, of the adversary."""
+"""The verdicts on the statements of the theory on a chain: as JSON, and as a table for a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hilbertsd import report
+from hilbertsd.report.chain import heading_of
+from hilbertsd.report.layout import WIDTH, grid, plain
+from hilbertsd.report.numbers import number_text, percent, span
 from hilbertsd.theory import REGISTRY, Chain, Statement, Verdict, check, views
 from hilbertsd.version import __version__
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from hilbertsd.distillation import Distillation
-    from hilbertsd.theory.attack import Attack
 
 FORMAT, VERSION = "hilbertsd-verdicts", 1
 WORDS = {"holds": "holds", "vacuous": "vacuous", "not applicable": "n/a", "fails": "FAILS"}
@@ -141,7 +142,7 @@ def text(
     heading: Mapping[str, str] | None = None,
     *,
     verbose: bool = False,
-    width: int = report.WIDTH,
+    width: int = WIDTH,
     terminal: bool = False,
 ) -> str:
     """Return the verdicts as text, by sections of the paper; several outputs as their worst.
@@ -151,7 +152,7 @@ def text(
     result, found
         A chain and its :func:`readings`.
     heading
-        Lines to put first, as for :func:`hilbertsd.report.text`.
+        Lines to put first, as for :func:`hilbertsd.report.chain.text`.
     verbose
         Say of every statement what it claims, where it comes from, and where it is nearest.
     """
@@ -159,7 +160,7 @@ def text(
     from rich.text import Text
 
     several = len({reading.verdict.output for reading in found}) > 1
-    parts: list[RenderableType] = [report._heading(result, heading or {}), Text(_dates(result))]
+    parts: list[RenderableType] = [grid(heading_of(result, heading or {})), Text(_dates(result))]
     sections = _sections(found)
     width_of_words = max(len(_word(claim)) for _, claims in sections for claim in claims)
     for i, (section, claims) in enumerate(sections):
@@ -167,17 +168,6 @@ def text(
         parts += [Text(), Text(section, style="bold"), table]
     parts += [Text(), *(Text(line) for line in _remarks(found, several))]
     return plain(Group(*parts), width=width, terminal=terminal)
-
-
-def plain(content: RenderableType, *, width: int = report.WIDTH, terminal: bool = False) -> str:
-    """Return what rich would print as text, without trailing blanks."""
-    import io
-
-    from rich.console import Console
-
-    file = io.StringIO()
-    Console(file=file, width=width, force_terminal=terminal, highlight=False).print(content)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
 def _sections(found: Sequence[Reading]) -> list[tuple[str, list[list[Reading]]]]:
@@ -228,7 +218,7 @@ def _table(claims: Sequence[list[Reading]], word_width: int, header: bool) -> Re
         table.add_row(
             Text(SHORT.get(statement.name, statement.title)),
             *(number_text(value) for value in numbers),
-            _percent(verdict.tightness),
+            percent(verdict.tightness),
             Text(_word(outputs), style=look),
         )
     return table
@@ -262,16 +252,11 @@ def _dates(result: Distillation) -> str:
     each = rounds if isinstance(rounds, tuple) else (rounds,)
     known = [n for n in each if n is not None]
     first = np.ravel(result.label_ratios[0])
-    ratio = f"r_0 = {_span(first)}"
+    ratio = f"r_0 = {span(first)}"
     if not known:
         return f"{ratio}; no collapse up to round {result.rounds}."
     part = "" if len(known) == len(each) else f" for {len(known)} of {len(each)} outputs"
-    return f"{ratio}; collapse at round {_span(np.array(known))}{part}."
-
-
-def _span(values: np.ndarray) -> str:
-    low, high = values.min(), values.max()
-    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    return f"{ratio}; collapse at round {span(np.array(known))}{part}."
 
 
 def _remarks(found: Sequence[Reading], several: bool) -> list[str]:
@@ -299,144 +284,3 @@ def _remarks(found: Sequence[Reading], several: bool) -> list[str]:
         ]
         lines.append(f"{status.capitalize()}, {why}: {'; '.join(named)}.")
     return lines
-
-
-def decisions(heading: Mapping[str, str], rows: Sequence[tuple[str, str, str]]) -> str:
-    """Return what a certificate decides as text: counts, then what is not simply proved.
-
-    Parameters
-    ----------
-    heading
-        Lines to put first.
-    rows
-        Title, decision, and the share to which it is proved or the reason, of each statement.
-    """
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in heading.items():
-        grid.add_row(name, Text(value))
-    seen = Counter(decision for _, decision, _ in rows)
-    groups: dict[str, list[str]] = {}
-    for title, decision, note in rows:
-        if decision != "proved" or note:
-            what = f"to {note} of its scale" if decision == "proved" else note
-            groups.setdefault(" ".join(f"{decision} {what}".split()), []).append(title)
-    kinds = ("proved", "refuted", "undecided", "not applicable")
-    total = ", ".join(f"{seen[kind]} {kind}" for kind in kinds)
-    remarks = [f"{len(rows)} statements: {total}."]
-    remarks += [f"{what.capitalize()}: {'; '.join(titles)}." for what, titles in groups.items()]
-    return plain(Group(grid, Text(), *(Text(remark) for remark in remarks)))
-
-
-def attacks_text(attacks: Sequence[Attack], line: str) -> str:
-    """Return how nearly statements are attained as text, and where.
-
-    Parameters
-    ----------
-    attacks
-        From :func:`hilbertsd.theory.tightness.attack_table`. One is told in full.
-    line
-        The command and the time it took.
-    """
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
-    table.add_column("", overflow="fold", ratio=1)
-    symbols = {"kappa": "κ", "nodes": "m", "fits": "n"}
-    last = [f"{symbols[name]}={attacks[0].by[name][-1][0]:g}" for name in symbols]
-    for heading in ("slack", "at κ", "r_0", *last):
-        width = 5 if heading in ("at κ", "r_0") else 7
-        table.add_column(heading, justify="right", width=width, overflow="fold")
-    for found in attacks:
-        nearest = found.nearest
-        mark = {True: " VIOLATED", None: " undecided", False: ""}[nearest.violated]
-        numbers = [nearest.slack, nearest.condition_number, nearest.label_ratio]
-        numbers += [found.by[name][-1][1] for name in symbols]
-        title = SHORT.get(found.name, found.title)
-        table.add_row(title + mark, *(slack_text(value) for value in numbers))
-    lines = _in_full(attacks[0]) if len(attacks) == 1 else []
-    violated = sum(bool(found.violated) for found in attacks)
-    open_ = sum(found.violated is None for found in attacks)
-    lines += [
-        "Least slack, and the κ and r_0 of the chain that has it; then the least at the given "
-        "condition number κ, number m of eigenvalues, and number n of fits. 0 is equality, 1 says "
-        "no more than was known.",
-        f"{len(attacks)} statement{'s' if len(attacks) > 1 else ''} attacked: {violated} violated, "
-        f"{open_} undecided.",
-        line,
-    ]
-    return plain(Group(table, Text(), *(Text(each) for each in lines)))
-
-
-def _in_full(found: Attack) -> list[str]:
-    nearest = found.nearest
-    lines = [
-        f"Least slack with {words}: "
-        + ", ".join(f"{value:g}: {slack_text(slack)}" for value, slack in found.by[name])
-        for name, words in (
-            *(("kappa", "condition number"), ("nodes", "eigenvalues m")),
-            ("fits", "fits n"),
-        )
-    ]
-    if nearest.eigenvalues is not None and nearest.coordinates is not None:
-        values = ", ".join(f"{value:.6g}" for value in nearest.eigenvalues)
-        labels = ", ".join(f"{value:.6g}" for value in nearest.coordinates)
-        lines += [
-            f"Nearest: {nearest.fits} fits, "
-            f"{'then collapse' if nearest.collapsed else 'not collapsed'}, decided by "
-            f"{nearest.confirmed_by}; {nearest.evaluations} chains evaluated.",
-            f"  eigenvalues {values}",
-            f"  labels in the eigenbasis {labels}",
-            f"  eps {nearest.eps:.6g}",
-        ]
-    return [*lines, ""]
-
-
-def slack_text(value: float) -> str:
-    """Two digits; equality within 1e-12 as 0, nothing found as a dash.
-
-    Examples
-    --------
-    >>> slack_text(3e-31), slack_text(0.0123), slack_text(float("inf"))
-    ('0', '0.012', '–')
-    """
-    if not np.isfinite(value):
-        return "–"
-    if abs(value) < 1e-12:
-        return "0"
-    if 1e-2 <= abs(value) < 1000:
-        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-
-
-def number_text(value: float | None) -> str:
-    """Three significant digits in at most eight characters; nothing for what does not exist.
-
-    Examples
-    --------
-    >>> number_text(0.000123456), number_text(8868.4), number_text(float("inf"))
-    ('1.2e-4', '8868', '')
-    """
-    if value is None or not np.isfinite(value):
-        return ""
-    value = float(f"{value:.3g}") if abs(value) < 1000 else value
-    if value == 0:
-        return "0"
-    if 1e-2 <= abs(value) < 1e5:
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def _percent(share: float | None) -> str:
-    if share is None:
-        return ""
-    return f"{np.floor(100 * share):.0f}%" if share == 0 or share >= 0.01 else "<1%"

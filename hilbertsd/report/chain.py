@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hilbertsd.report.layout import WIDTH, grid, plain
+from hilbertsd.report.numbers import span
+
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
     from hilbertsd.distillation import Distillation
 
-WIDTH = 80
-"""Columns of the plain text; every table fits."""
 MAX_NAMED = 20
 """Up to so many outputs, each is named on the line about collapse."""
 
@@ -52,15 +53,7 @@ def text(
     >>> "Round 4: collapsed" in text(result)
     True
     """
-    import io
-
-    from rich.console import Console
-
-    file = io.StringIO()
-    console = Console(file=file, width=width, force_terminal=terminal, highlight=False)
-    console.print(render(result, heading, outputs=outputs))
-    # Trailing blanks only pad cells; without them a diff sees no noise.
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+    return plain(render(result, heading, outputs=outputs), width=width, terminal=terminal)
 
 
 def render(
@@ -76,13 +69,11 @@ def render(
     single = result.joint or np.ndim(result.multipliers) == 1 or result.multipliers.shape[1] == 1
     table = _one_chain(result) if single else _several_chains(result)
     remarks = [Text(line) for line in _remarks(result, single, outputs)]
-    return Group(_heading(result, heading or {}), Text(), table, Text(), *remarks)
+    return Group(grid(heading_of(result, heading or {})), Text(), table, Text(), *remarks)
 
 
-def _heading(result: Distillation, heading: Mapping[str, str]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
+def heading_of(result: Distillation, heading: Mapping[str, str]) -> dict[str, str]:
+    """Return the given lines and what the chain itself says about its problem."""
     size, outputs = result.labels.shape[1], _columns(result.multipliers).shape[1]
     lines = dict(heading)
     lines["size"] = f"K = {size} points, Q = {outputs} output{'s' if outputs > 1 else ''}"
@@ -90,19 +81,14 @@ def _heading(result: Distillation, heading: Mapping[str, str]) -> Table:
         lines["size"] += " with one tolerance"
     # Last among the given lines, and in numbers first.
     given = lines.pop("ε", "")
-    lines["ε"] = _span(_columns(result.eps)) + (f" = {given}" if given else "")
+    lines["ε"] = span(_columns(result.eps), 6) + (f" = {given}" if given else "")
     spectrum = result.spectrum
     if spectrum is not None and spectrum.kind == "exact":
-        floor = _span(np.atleast_1d(spectrum.residual_floor))
+        floor = span(np.atleast_1d(spectrum.residual_floor), 6)
         kappa = f"{spectrum.condition_number:.4g}"
         lines["rank"] = f"{spectrum.rank} of {size}, κ = {kappa}, residual floor {floor}"
     lines["method"] = str(result.provenance.get("settings", {}).get("method", "unknown"))
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in lines.items():
-        grid.add_row(name, Text(value))
-    return grid
+    return lines
 
 
 def _table(names: Iterable[str]) -> Table:
@@ -230,11 +216,6 @@ def _collapse_rounds(each: tuple[int | None, ...], rounds: int, names: Sequence[
 
 def _columns(values: np.ndarray) -> np.ndarray:
     return np.asarray(values, dtype=float).reshape(len(values), -1)
-
-
-def _span(values: np.ndarray) -> str:
-    low, high = float(values.min()), float(values.max())
-    return f"{low:.6g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def _formatted(name: str, value: float) -> str:

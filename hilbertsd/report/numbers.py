@@ -1,0 +1,67 @@
+"""Numbers in a few characters, for tables that a person reads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def span(values: np.ndarray, digits: int = 4) -> str:
+    """The one value, or the least and the greatest.
+
+    Examples
+    --------
+    >>> span(np.array([2.0])), span(np.array([3.0, 1.5]))
+    ('2', '1.5 to 3')
+    """
+    low, high = float(values.min()), float(values.max())
+    return f"{low:.{digits}g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def slack_text(value: float) -> str:
+    """Two digits; equality within 1e-12 as 0, nothing found as a dash.
+
+    Examples
+    --------
+    >>> slack_text(3e-31), slack_text(0.0123), slack_text(float("inf"))
+    ('0', '0.012', '–')
+    """
+    if not np.isfinite(value):
+        return "–"
+    if abs(value) < 1e-12:
+        return "0"
+    if 1e-2 <= abs(value) < 1000:
+        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def number_text(value: float | None) -> str:
+    """Three significant digits in at most eight characters; nothing for what does not exist.
+
+    Examples
+    --------
+    >>> number_text(0.000123456), number_text(8868.4), number_text(float("inf"))
+    ('1.2e-4', '8868', '')
+    """
+    if value is None or not np.isfinite(value):
+        return ""
+    value = float(f"{value:.3g}") if abs(value) < 1000 else value
+    if value == 0:
+        return "0"
+    if 1e-2 <= abs(value) < 1e5:
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def percent(share: float | None) -> str:
+    """Whole per cent, rounded down; nothing for what does not exist.
+
+    Examples
+    --------
+    >>> percent(0.999), percent(0.003), percent(None)
+    ('99%', '<1%', '')
+    """
+    if share is None:
+        return ""
+    return f"{np.floor(100 * share):.0f}%" if share == 0 or share >= 0.01 else "<1%"

@@ -84,7 +84,9 @@ def whole_number(name: str, value: Any, most: int | None = None) -> int:
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """Return the value if it is one of the names."""
     if not isinstance(value, str) or value not in choices:
-        raise HilbertSDError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise HilbertSDError(
+            f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}"
+        )
     return value
 
 

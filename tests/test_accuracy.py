@@ -33,13 +33,18 @@ def _digits():
         yield
 
 
-def measured(problem: reference.Problem):
+def measured(problem: reference.Problem, method: str = "dense"):
     """Rows (multiplier error, estimate, label error, estimate), and each chain's outcome."""
     size = len(problem.y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", hsd.PrecisionWarning)
         result = hsd.self_distill(
-            problem.G, problem.y, problem.eps, rounds=problem.rounds, joint=problem.joint
+            problem.G,
+            problem.y,
+            problem.eps,
+            rounds=problem.rounds,
+            joint=problem.joint,
+            method=method,
         )
     z = problem.V @ reference.multiprecision(problem.y)
     rows, outcomes = [], []

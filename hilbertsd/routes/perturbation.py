@@ -139,18 +139,28 @@ class PerturbedChain:
         at: Resolvent,
         residual: Float[np.ndarray, "K Q"],
         labels: Float[np.ndarray, "K Q"],
+        solve_error: Float[np.ndarray, "K Q"] | None = None,
     ) -> RoundErrors:
         """Follow one round.
 
-        ``residual`` and ``labels``, (K, Q), are the coordinates of u = y_t − y_{t+1} and of
-        y_{t+1}.
+        Parameters
+        ----------
+        residual, labels
+            (K, Q) coordinates of u = y_t − y_{t+1} and of y_{t+1}.
+        solve_error
+            (K, Q) size of ΔG u, G + ΔG being what one solve at c has truly solved, where ΔG is
+            another in every solve: then c and the labels see different ones, which do not cancel.
         """
         size, outputs = residual.shape
         kept = at.keep(residual)
         pushed = np.concatenate([self._perturbation(column) for column in residual.T], axis=1)
         shifted = at.resolve(pushed).reshape(size, outputs, PROBES)
+        fresh = np.zeros_like(shifted)
+        if solve_error is not None:
+            pushed = solve_error[..., None] * _normal(self._rng, (*solve_error.shape, PROBES))
+            fresh = at.resolve(pushed.reshape(size, -1)).reshape(shifted.shape)
         log_c = (
-            np.einsum("kq,kqp->p", residual, shifted)
+            np.einsum("kq,kqp->p", residual, shifted + fresh)
             - np.einsum("kq,kqp->p", residual - kept, self._moved)
             # the last bit of ε and of the root
             + _UNIT * np.sum(residual**2) * self._rng.standard_normal(PROBES)
@@ -158,6 +168,7 @@ class PerturbedChain:
         self._moved = (
             at.keep(self._moved.reshape(size, -1)).reshape(size, outputs, PROBES)
             + shifted
+            - np.roll(fresh, 1, axis=-1)  # one solve for the multiplier, another for the labels
             - kept[..., None] * log_c
             + self._noise(np.abs(labels))
         )

@@ -24,8 +24,9 @@ from hilbertsd.routes.perturbation import (
 )
 
 NOISE = 10
-"""A multiplier below NOISE·K·u·d_max is among eigenvalues that are rounding: T no longer tells
-the null space of G from its range, and the route declines."""
+"""Eigenvalues of T below NOISE·u·d_max are rounding, so T does not tell the null space of G from
+its range. The route declines where that matters: at multipliers down there, and where the share
+of the residual that still decays is no larger than what rounding gives the null space."""
 
 _dsytrd, _dsytrd_lwork, _dormqr, _dpttrf, _dpttrs = get_lapack_funcs(
     ("sytrd", "sytrd_lwork", "ormqr", "pttrf", "pttrs"), dtype=np.float64
@@ -91,10 +92,12 @@ class TridiagonalRoute:
         unit: float,
     ) -> None:
         self.size, self.outputs = coordinates.shape
-        self._diagonal, self._off_diagonal = diagonal, off_diagonal
+        self._diagonal = diagonal
+        # LAPACK takes no empty arrays
+        self._off_diagonal = off_diagonal if len(off_diagonal) else np.zeros(1)
         self._power = power
         largest = _largest_eigenvalue(diagonal, off_diagonal)
-        self._least = NOISE * self.size * unit * largest
+        self._largest, self._noise = largest, NOISE * unit * largest
         self._perturbed = PerturbedChain(coordinates, unit * largest)
         self.history = [coordinates]
         self.dual: list[np.ndarray] = []
@@ -111,21 +114,21 @@ class TridiagonalRoute:
         """Norm and decay of (I + uT)⁻¹ y_t."""
         labels = self.history[-1]
         if u == 0:
-            return _residual(labels, self._times(labels))
-        if 1 / u < self._least:
+            square = float(np.sum(labels**2))
+            return Residual(math.sqrt(square), float(np.sum(labels * self._times(labels))) / square)
+        at = self._resolvent(1 / u)
+        rest = at.c * at.resolve(labels)
+        square = float(np.sum(rest**2))
+        share = float(np.sum(rest * at.keep(rest))) / square
+        if at.c < self.size * self._noise or share < u * self._noise:
             raise RouteError(
-                f"a multiplier sinks below {self._least:.2g} of the largest eigenvalue, where "
-                "eigenvalues are rounding: eps is near the residual floor; use method='dense'"
+                "eps is so near to the residual floor that rounding in the null space of G "
+                "decides; use method='dense'"
             )
-        resolve = self._resolvent(1 / u).resolve
-        rest = resolve(labels) / u
-        return _residual(rest, self._times(resolve(rest)) / u)
+        return Residual(math.sqrt(square), share / u)
 
     def _times(self, v: np.ndarray) -> np.ndarray:
-        product = self._diagonal[:, None] * v
-        product[1:] += self._off_diagonal[:, None] * v[:-1]
-        product[:-1] += self._off_diagonal[:, None] * v[1:]
-        return product
+        return _product(self._diagonal, self._off_diagonal, v)
 
     def _resolvent(self, c: float) -> Resolvent:
         pivots, factor, info = _dpttrf(self._diagonal + c, self._off_diagonal)
@@ -138,14 +141,21 @@ class TridiagonalRoute:
         def resolve(v: np.ndarray) -> np.ndarray:
             return _dpttrs(pivots, factor, v)[0]
 
-        return Resolvent(c, resolve, lambda v: self._times(resolve(v)))
+        def keep(v: np.ndarray) -> np.ndarray:
+            """T (c + T)⁻¹ v, by whichever way cancels less."""
+            return v - c * resolve(v) if c < self._largest else self._times(resolve(v))
+
+        return Resolvent(c, resolve, keep)
 
     def advance(self, c: float) -> RoundErrors:
         """Make the predictions of the fit with multiplier c the next labels."""
         at = self._resolvent(c)
         dual = at.resolve(self.history[-1])
-        after = self._times(dual)
-        errors = self._perturbed.advance(at, c * dual, after)
+        after = at.keep(self.history[-1])
+        solve_error = _UNIT * _product(
+            np.abs(self._diagonal) + c, np.abs(self._off_diagonal), np.abs(c * dual)
+        )
+        errors = self._perturbed.advance(at, c * dual, after, solve_error)
         self.history.append(after)
         self.dual.append(dual)
         self._power = math.fsum((after**2).ravel())
@@ -183,10 +193,11 @@ def solve(matrix: np.ndarray, groups: list[Group]) -> Solution:
     return Solution(chains, "tridiagonal", error_settings(unit))
 
 
-def _residual(rest: np.ndarray, pushed: np.ndarray) -> Residual:
-    """Norm and decay of a residual x, given G (I + uG)⁻¹ x."""
-    square = float(np.sum(rest**2))
-    return Residual(math.sqrt(square), float(np.sum(rest * pushed)) / square)
+def _product(diagonal: np.ndarray, off_diagonal: np.ndarray, v: np.ndarray) -> np.ndarray:
+    product = diagonal[:, None] * v
+    product[1:] += off_diagonal[:, None] * v[:-1]
+    product[:-1] += off_diagonal[:, None] * v[1:]
+    return product
 
 
 def _largest_eigenvalue(diagonal: np.ndarray, off_diagonal: np.ndarray) -> float:

@@ -44,8 +44,11 @@ class Chain:
         The round of the user's chain that is round 0 here.
     constant
         Whether all s_t are equal: the tolerance is the same and the labels start in the range.
-    error
-        Estimated relative error of c, of the labels and of r, the largest over all rounds.
+    errors
+        (n+1,) estimated relative errors: of c_t, y_t, r_t and of what fit t makes of them, y_{t+1}
+        and r_{t+1}; the last one of y_n and r_n alone. None: no more than rounding.
+    decided
+        Whether every r_t is away from 1 by more than its own error, so that n is certain.
     distinct
         Indices of the first of each group of tied eigenvalues, decided on floats; None: all
         eigenvalues are distinct.
@@ -63,7 +66,8 @@ class Chain:
     collapsed: bool
     start: int = 0
     constant: bool = True
-    error: float = 0.0
+    errors: Any = None
+    decided: bool = True
     distinct: tuple[int, ...] | None = None
     columns: Any = None
 
@@ -166,9 +170,11 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
     s = np.sqrt(size * np.append(eps, eps[-1])[: n + 1])
     s_range = s.copy()
     s_range[0] = np.sqrt(size * (eps[0] - floor)) if n else s[0]
+    errors = _errors(result, n, output)
+    gap = np.abs(ratios - 1) > of(result.label_ratio_error, 2)
     common: dict[str, Any] = {
         "collapsed": bool(ratios[n] <= 1),
-        "error": _error(result, n, output),
+        "decided": bool(gap[: n + 1].all()),
         "distinct": _distinct(d),
     }
     constant = bool(np.all(eps == eps[0]))
@@ -182,6 +188,7 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
         start=0,
         constant=constant and floor == 0,
         columns=columns,
+        errors=errors,
         **common,
     )
     if floor == 0:
@@ -191,17 +198,30 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
     constant = bool(np.all(eps[1:] == eps[-1]))
     outputs = None if columns is None else columns[1:]
     later = Chain(
-        np, size, d, z[1:], c[1:n], s[1:], start=1, constant=constant, columns=outputs, **common
+        np,
+        size,
+        d,
+        z[1:],
+        c[1:n],
+        s[1:],
+        start=1,
+        constant=constant,
+        columns=outputs,
+        errors=errors[1:],
+        **common,
     )
     return {"rounds": whole, "chain": later}
 
 
-def _error(result: Distillation, n: int, output: int) -> float:
-    """Largest estimated relative error of n fits of one output, or of all with a joint one."""
-    relative = result.label_ratio_error[: n + 1] / np.maximum(result.label_ratios[: n + 1], 1)
-    parts = (result.multiplier_error[:n], result.label_error[: n + 1], relative)
-    own = (p if p.ndim == 1 or result.joint else p[:, output] for p in parts)
-    return max(float(p.max(initial=0.0)) for p in own)
+def _errors(result: Distillation, n: int, output: int) -> np.ndarray:
+    """(n+1,) largest estimated relative error of each fit, its labels and its predictions."""
+    relative = result.label_ratio_error / np.maximum(result.label_ratios, 1)
+    c, labels, ratios = (
+        part if part.ndim == 1 else part.max(axis=1) if result.joint else part[:, output]
+        for part in (result.multiplier_error, result.label_error, relative)
+    )
+    own = np.maximum(labels, ratios)[: n + 1]
+    return np.append(np.maximum(c[:n], np.maximum(own[:-1], own[1:])), own[-1])
 
 
 def _distinct(d: np.ndarray) -> tuple[int, ...]:

@@ -59,6 +59,7 @@ def _recurrence(chain: Chain, kappa: Any) -> tuple[Any, Any, Any]:
     section=SETUP,
     about="rounds",
     tight="r_t → 1",
+    depends="own round",
 )
 def collapse_criterion(chain: Chain) -> Check:
     r"""Round t has a non-trivial solution if and only if r_t > 1: ±(r_t − 1) >= 0.
@@ -81,6 +82,7 @@ def collapse_criterion(chain: Chain) -> Check:
     section="3.1 Unrolling self-distillation",
     about="rounds",
     requires=(a_fit,),
+    depends="own round",
 )
 def label_norm_decreases(chain: Chain) -> Check:
     r"""‖y_{t+1}‖ < ‖y_t‖: every entry of A_t is below 1."""
@@ -95,6 +97,7 @@ def label_norm_decreases(chain: Chain) -> Check:
     section=ROUNDS,
     requires=(constant_tolerance, a_fit),
     tight="κ = 1",
+    depends="own round",
 )
 def one_round_ratio(chain: Chain) -> Check:
     r"""r_t (r_t − 1)/(r_t − 1 + κ) <= r_{t+1} <= r_t (r_t − 1)/(r_t − 1 + 1/κ).
@@ -115,6 +118,7 @@ def one_round_ratio(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="t = 0, and every t at κ = 1",
+    depends="rounds so far",
 )
 def tangent_below(chain: Chain) -> Check:
     r"""φ(r) = r (r − 1)/(r − 1 + κ) lies above its tangent at r_0: φ(r_t) >= a r_t − b.
@@ -136,6 +140,7 @@ def tangent_below(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="t = 0, and every t at κ = 1",
+    depends="rounds so far",
 )
 def tangent_above(chain: Chain) -> Check:
     r"""ψ(r) = r (r − 1)/(r − 1 + 1/κ), concave for r > 1, lies below its tangent at r_0.
@@ -156,6 +161,7 @@ def tangent_above(chain: Chain) -> Check:
     section=ROUNDS,
     requires=(constant_tolerance, a_fit),
     tight="κ = 1",
+    depends="rounds so far",
 )
 def label_norm_lower_bound(chain: Chain) -> Check:
     r"""r_t >= aᵗ r_0 − b (aᵗ − 1)/(a − 1) if r_i > 1 for all i < t, t = 1 .. n.
@@ -175,6 +181,7 @@ def label_norm_lower_bound(chain: Chain) -> Check:
     section=ROUNDS,
     requires=(constant_tolerance, a_fit),
     tight="κ = 1",
+    depends="rounds so far",
 )
 def label_norm_upper_bound(chain: Chain) -> Check:
     r"""r_t <= a'ᵗ r_0 − b' (a'ᵗ − 1)/(a' − 1), a' and b' those of Proposition 3 with 1/κ for κ.
@@ -193,6 +200,7 @@ def label_norm_upper_bound(chain: Chain) -> Check:
     section=ROUNDS,
     requires=(constant_tolerance, run_to_collapse, a_fit),
     tight="κ = 1 with a whole r_0",
+    depends="number of fits",
 )
 def guaranteed_rounds(chain: Chain) -> Check:
     r"""collapse_round >= t̲ = (r_0 − 1)/κ; one fit is known from r_0 > 1."""
@@ -207,6 +215,7 @@ def guaranteed_rounds(chain: Chain) -> Check:
     section=ROUNDS,
     requires=(a_fit,),
     tight="the rate is exact",
+    depends="first round",
 )
 def guaranteed_rounds_near_interpolation(chain: Chain) -> Check:
     r"""t̲/(‖y‖/(κ√(Kε))) → 1 as ε → 0: it lies between 1 − 1/r_0 and 1.
@@ -233,6 +242,7 @@ def guaranteed_rounds_near_interpolation(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="labels in one eigenspace",
+    depends="own round",
 )
 def norm_drop(chain: Chain) -> Check:
     r"""‖y_t‖ − ‖y_{t+1}‖ <= √(K ε_t), that is r_{t+1} >= r_t − 1 for constant ε.
@@ -251,6 +261,7 @@ def norm_drop(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="κ = 1; labels in one eigenspace, on the side of its eigenvalue",
+    depends="own round",
 )
 def power_drop(chain: Chain) -> Check:
     r"""s_t² (1 + 2 d_min/c_t) <= ‖y_t‖² − ‖y_{t+1}‖² <= s_t² (1 + 2 d_max/c_t), s_t² = K ε_t.
@@ -278,6 +289,7 @@ def power_drop(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="y_{t+1} ∝ (√d_min, √d_max) on the ends of the spectrum, at every κ",
+    depends="own round",
 )
 def kantorovich_drop(chain: Chain) -> Check:
     r"""‖y_t‖² − ‖y_{t+1}‖² >= s_t² + 2 γ s_t ‖y_{t+1}‖, γ = 2√κ/(1 + κ), s_t² = K ε_t.
@@ -304,6 +316,7 @@ def kantorovich_drop(chain: Chain) -> Check:
     section=BEYOND,
     requires=(constant_tolerance, run_to_collapse, a_fit),
     tight="labels in one eigenspace with a whole r_0",
+    depends="number of fits",
 )
 def rounds_at_least(chain: Chain) -> Check:
     r"""collapse_round >= r_0 − 1.
@@ -321,6 +334,7 @@ def rounds_at_least(chain: Chain) -> Check:
     section=BEYOND,
     requires=(constant_tolerance, a_fit),
     tight="label energies K ε on widely separated eigenvalues: each round kills one",
+    depends="number of fits",
 )
 def rounds_at_most(chain: Chain) -> Check:
     r"""The number n of non-trivial fits is below r_0²: collapse_round <= ⌈r_0² − 1⌉.
@@ -338,6 +352,7 @@ def rounds_at_most(chain: Chain) -> Check:
     section=BEYOND,
     requires=(constant_tolerance, a_fit),
     tight="κ = 1; κ → ∞, with label energies K ε on widely separated eigenvalues",
+    depends="number of fits",
 )
 def rounds_at_most_dated(chain: Chain) -> Check:
     r"""The number n of fits is below N(r_0), N(r) = r (r + γ)/(1 + γ r), γ = 2√κ/(1 + κ).
@@ -367,6 +382,7 @@ def rounds_at_most_dated(chain: Chain) -> Check:
     requires=(constant_tolerance, a_fit),
     tight="t = 1 with y_1 ∝ (√d_min, √d_max), every t at κ = 1; κ → ∞, with label energies K ε "
     "on widely separated eigenvalues",
+    depends="rounds so far",
 )
 def label_ratio_iterated(chain: Chain) -> Check:
     r"""r_t <= h(h(..h(r_0))), t times, h(r) = √(r² − 1 + γ²) − γ, γ = 2√κ/(1 + κ), t = 1 .. n.
@@ -379,10 +395,13 @@ def label_ratio_iterated(chain: Chain) -> Check:
     xp = chain.xp
     cosine = least_cosine(xp, chain.kappa)
     excess = chain.excess[0]
-    roots = []
+    reach = chain.r[0]  # r_0 times the derivative of the bound: what rounding of r_0 does to it
+    roots, reaches = [], []
     for _ in range(chain.fits):
-        roots.append(xp.sqrt(abs(excess * (excess + 2) + cosine**2)))  # abs: rounding at 0
-        excess = roots[-1] - cosine - 1
-    root = xp.stack(roots)
-    size = root * chain.stiffness[-1] * chain.stiffness[0]
+        root = xp.sqrt(abs(excess * (excess + 2) + cosine**2))  # abs: rounding at 0
+        reach = reach * abs(1 + excess) / root
+        excess = root - cosine - 1
+        roots.append(root)
+        reaches.append(reach)
+    root, size = xp.stack(roots), xp.stack(roots) + xp.stack(reaches)
     return Check(-INF, chain.r[1:], root - cosine, size, trivial_upper=chain.r[0])

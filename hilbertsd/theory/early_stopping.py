@@ -25,6 +25,7 @@ INF = float("inf")
     about="rounds",
     requires=(a_fit, distinct_eigenvalues),
     tight="c → ∞ (ε → ‖y‖²/K) from above, c → 0 from below",
+    depends="own round",
 )
 def early_stopping_ratio(chain: Chain) -> Check:
     r"""0 <= log A_t[k]/A_t[j] <= log d_k/d_j for d_k > d_j: one fit, whatever its tolerance.
@@ -45,6 +46,7 @@ def early_stopping_ratio(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit, distinct_eigenvalues),
     tight="c_i → ∞ in every round: the supremum over problems, attained on none",
+    depends="rounds so far",
 )
 def self_distillation_ratio(chain: Chain) -> Check:
     r"""The ceiling of log B_t[k]/B_t[j], (t + 1) log d_k/d_j, rises with every round.
@@ -64,6 +66,7 @@ def self_distillation_ratio(chain: Chain) -> Check:
     about="rounds",
     requires=(two_fits,),
     tight="κ = 1; labels in the direction of d_min or d_max",
+    depends="rounds so far",
 )
 def matched_early_stopping(chain: Chain) -> Check:
     r"""At equal training error self-distillation damps d_min more, and d_max less, than one fit.

@@ -61,6 +61,7 @@ def local_rademacher_bounds(chain: Chain) -> Any:
     about="rounds",
     requires=(a_fit,),
     tight="an identity",
+    depends="rounds so far",
 )
 def equivalent_kernel(chain: Chain) -> Check:
     r"""Ridge regression of y_0 with spectrum d† and multiplier c_0 predicts y_{t+1}.
@@ -80,6 +81,7 @@ def equivalent_kernel(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="an identity",
+    depends="rounds so far",
 )
 def equivalent_kernel_function(chain: Chain) -> Check:
     r"""It is the same function at every x: the coefficients of the eigenfunctions agree.
@@ -101,6 +103,7 @@ def equivalent_kernel_function(chain: Chain) -> Check:
     section=SECTION,
     about="rounds",
     requires=(two_fits,),
+    depends="rounds so far",
 )
 def equivalent_spectrum_decreases(chain: Chain) -> Check:
     r"""d†_k decreases from round to round: every factor 1 + c_i/d_k is above 1."""
@@ -115,6 +118,7 @@ def equivalent_spectrum_decreases(chain: Chain) -> Check:
     section=SECTION,
     about="rounds",
     requires=(two_fits,),
+    depends="rounds so far",
 )
 def rademacher_decreases(chain: Chain) -> Check:
     r"""(2/√K) √(tr G†_t) decreases from round to round."""
@@ -130,6 +134,7 @@ def rademacher_decreases(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="h eigenvalues far above the bound, the others far below",
+    depends="rounds so far",
 )
 def local_rademacher_bound(chain: Chain) -> Check:
     r"""r* <= U_h = h/K + √((1/K) Σ_{j>h} d†_j) for every h: (1/K) Σ_j min(U_h, d†_j) <= U_h².
@@ -154,6 +159,7 @@ def local_rademacher_bound(chain: Chain) -> Check:
     section=SECTION,
     about="rounds",
     requires=(two_fits,),
+    depends="rounds so far",
 )
 def local_rademacher_decreases(chain: Chain) -> Check:
     r"""h/K + √((1/K) Σ_{j>h} d†_j) decreases from round to round for every h < m, so its minimum.

@@ -40,7 +40,8 @@ class Verdict:
     where
         Index of the smallest slack in the check's arrays, for instance the round.
     tolerance
-        What counts as rounding: the rounding of the sums and the chain's own error estimate.
+        What counts as rounding there: that of the sums, and the estimated errors of the rounds
+        that the entry depends on.
     output
         The output that the chain belongs to; None where there is one chain.
     """
@@ -58,8 +59,9 @@ class Verdict:
 def judge(statement: Statement, chain: Chain | None, output: int | None = None) -> Verdict:
     """Evaluate a statement on a chain of floats.
 
-    Finiteness is checked first. A violation counts from ``ROUNDING`` (n + m) plus the chain's
-    error estimate on, relative to the check's scale.
+    Finiteness is checked first. A violation counts from ``ROUNDING`` (n + m) plus the largest
+    error estimate of the rounds that the entry depends on, relative to the check's scale: a last
+    round that is ill-conditioned excuses nothing before it.
 
     Parameters
     ----------
@@ -80,12 +82,13 @@ def judge(statement: Statement, chain: Chain | None, output: int | None = None) 
     if (hypothesis := statement.missing(chain)) is not None:
         return inapplicable(hypothesis.name)
     check = _floats(statement.sides(chain))
-    tolerance = ROUNDING * (chain.fits + len(chain.d)) + chain.error
     if (why := _not_finite(check)) is not None:
-        return Verdict(name, "fails", why, tolerance=tolerance, output=output)
+        return Verdict(name, "fails", why, output=output)
+    tolerance = _tolerance(statement, chain, check.actual.shape)
     slack = _slack(check)
-    where = tuple(int(i) for i in np.unravel_index(np.argmin(slack), slack.shape))
-    worst = float(slack[where])
+    violated = slack < -tolerance
+    shown = np.where(violated, slack, np.inf) if violated.any() else slack
+    where = tuple(int(i) for i in np.unravel_index(np.argmin(shown), slack.shape))
     identity = statement.kind == "identity"
     informative = identity or bool(_informative(check, tolerance).any())
     tightness = None if identity else _tightness(check) if informative else 0.0
@@ -95,13 +98,14 @@ def judge(statement: Statement, chain: Chain | None, output: int | None = None) 
         if np.isfinite(getattr(check, field)[where])
     )
     status: Status
-    if worst < -tolerance:
+    if violated.any():
         status, why = "fails", f"violated at {where}: {numbers}"
     elif not informative:
         status, why = "vacuous", f"it says no more than is known without it: {numbers}"
     else:
         status, why = "holds", f"nearest at {where}: {numbers}" if where else numbers
-    return Verdict(name, status, why, worst, tightness, where, tolerance, output)
+    at_worst = float(slack[where]), tightness, where, float(tolerance[where])
+    return Verdict(name, status, why, *at_worst, output)
 
 
 def check(result: Distillation) -> tuple[Verdict, ...]:
@@ -146,6 +150,22 @@ def check(result: Distillation) -> tuple[Verdict, ...]:
     return tuple(verdicts)
 
 
+def _tolerance(statement: Statement, chain: Chain, shape: tuple[int, ...]) -> np.ndarray:
+    """What counts as rounding, for each entry, from the errors of the rounds it depends on."""
+    n = chain.fits
+    errors = np.zeros(n + 1) if chain.errors is None else chain.errors
+    reach = statement.depends
+    if reach in ("own round", "rounds so far"):
+        errors = errors if reach == "own round" else np.maximum.accumulate(errors)
+        first = max(n - shape[0], 0)  # a comparison of neighbours has one entry less
+        errors = errors[first : first + shape[0]].reshape(-1, *(1 for _ in shape[1:]))
+    elif reach == "first round" or (reach == "number of fits" and chain.decided):
+        errors = errors[0]
+    else:
+        errors = errors.max()
+    return np.broadcast_to(ROUNDING * (n + len(chain.d)) + errors, shape)
+
+
 def _floats(check: Check) -> Check:
     """All fields as float arrays of one shape."""
     return Check(*np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in check)))
@@ -169,7 +189,7 @@ def _slack(check: Check) -> np.ndarray:
     return np.divide(gap, check.scale, out=exact, where=check.scale > 0)
 
 
-def _informative(check: Check, tolerance: float) -> np.ndarray:
+def _informative(check: Check, tolerance: np.ndarray) -> np.ndarray:
     """Where the bound says more than is known without it, beyond rounding."""
     rounding = tolerance * check.scale
     with np.errstate(invalid="ignore"):  # inf − inf: neither side says anything

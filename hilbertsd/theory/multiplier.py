@@ -20,6 +20,7 @@ ROUNDS = "3.1 Unrolling self-distillation"
     about="rounds",
     requires=(a_fit,),
     tight="an identity",
+    depends="own round",
 )
 def training_residual(chain: Chain) -> Check:
     r"""(1/K) Σ_k (f(x_k) − y_k)² = (1/K) Σ_k (c z_k/(c + d_k))² for every fit.
@@ -40,6 +41,7 @@ def training_residual(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="an identity",
+    depends="own round",
 )
 def active_constraint(chain: Chain) -> Check:
     r"""‖y_t − y_{t+1}‖² = K ε_t in every non-trivial round; on the range, K (ε − ε_floor) first."""
@@ -55,6 +57,7 @@ def active_constraint(chain: Chain) -> Check:
     section=SETUP,
     about="rounds",
     requires=(a_fit,),
+    depends="own round",
 )
 def residual_increases(chain: Chain) -> Check:
     r"""Σ (c z_k/(c + d_k))² is larger at 2^{j+1} c_t than at 2^j c_t, j = −3 .. 2.
@@ -64,8 +67,8 @@ def residual_increases(chain: Chain) -> Check:
     xp, z = chain.xp, chain.z[:-1]
     trials = [chain.c[:, None] * 2.0**j for j in range(-3, 4)]
     values = [xp.sum((c * z / (c + chain.d)) ** 2, axis=1) for c in trials]
-    differences = xp.stack([b - a for a, b in itertools.pairwise(values)])
-    return Check(0.0, differences, float("inf"), xp.stack(values[1:]))
+    differences = xp.stack([b - a for a, b in itertools.pairwise(values)], axis=1)
+    return Check(0.0, differences, float("inf"), xp.stack(values[1:], axis=1))
 
 
 @statement(
@@ -76,6 +79,7 @@ def residual_increases(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="κ = 1; from below, labels in the direction of d_min; from above, of d_max",
+    depends="first round",
 )
 def first_multiplier_bracket(chain: Chain) -> Check:
     r"""d_min √(Kε)/(‖z‖ − √(Kε)) <= c_0 <= d_max √(Kε)/(‖z‖ − √(Kε)).
@@ -101,6 +105,7 @@ def first_multiplier_bracket(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="κ = 1; labels in the direction of d_min or d_max",
+    depends="own round",
 )
 def multiplier_bracket(chain: Chain) -> Check:
     r"""d_min/(r_t − 1) <= c_t <= d_max/(r_t − 1)."""
@@ -121,6 +126,7 @@ def multiplier_bracket(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="labels in one eigenspace; any labels as r_t → 1",
+    depends="own round",
 )
 def multiplier_mean_bound(chain: Chain) -> Check:
     r"""c_t <= d̄_t/(r_t − 1) with d̄_t = z_tᵀ D z_t / z_tᵀ z_t <= d_max.
@@ -148,6 +154,7 @@ def multiplier_mean_bound(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="labels in one eigenspace; any labels as ε → 0 on the range",
+    depends="own round",
 )
 def multiplier_reduced_bound(chain: Chain) -> Check:
     r"""c_t >= d̲_t/(r_t − 1) with d̲_t = ‖z_t‖/‖D⁻¹ z_t‖ >= d_min.
@@ -176,6 +183,7 @@ def multiplier_reduced_bound(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="κ = 1; labels in the direction of d_min or d_max",
+    depends="own round",
 )
 def realised_alpha(chain: Chain) -> Check:
     r"""z_{t+1} = D (α_t/(r_t − 1) I + D)⁻¹ z_t for one α_t in [d_min, d_max].
@@ -199,6 +207,7 @@ def realised_alpha(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="an identity",
+    depends="own round",
 )
 def realised_recurrence(chain: Chain) -> Check:
     r"""z_{t+1} = D (α_t/(r_t − 1) I + D)⁻¹ z_t with α_t = c_t (r_t − 1), the α_t of (37)."""
@@ -213,6 +222,7 @@ def realised_recurrence(chain: Chain) -> Check:
     source="Mobahi et al. 2020, section 3.2",
     section="3.2 Guaranteed number of rounds",
     requires=(constant_tolerance, two_fits),
+    depends="rounds so far",
 )
 def multipliers_increase(chain: Chain) -> Check:
     r"""c_{t+1} > c_t for constant ε.

@@ -67,6 +67,7 @@ def _actual(chain: Chain) -> tuple[Any, Any]:
     section=SECTION,
     requires=(constant_tolerance, a_fit, distinct_eigenvalues),
     tight="t = 1 with labels in the direction of d_min",
+    depends="rounds so far",
 )
 def weight_ratio(chain: Chain) -> Check:
     r"""In logarithms, B_{t−1}[k]/B_{t−1}[j] >= t log ((r_0 − 1 + d_min/d_j)/(r_0 − 1 + d_min/d_k)).
@@ -88,6 +89,7 @@ def weight_ratio(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit, distinct_eigenvalues),
     tight="labels in the direction of d_min",
+    depends="rounds so far",
 )
 def weight_ratio_a_posteriori(chain: Chain) -> Check:
     r"""In logarithms, >= Σ_{i<t} log ((r_i − 1 + d_min/d_j)/(r_i − 1 + d_min/d_k)).
@@ -108,6 +110,7 @@ def weight_ratio_a_posteriori(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit, distinct_eigenvalues),
     tight="labels in one eigenspace",
+    depends="rounds so far",
 )
 def weight_ratio_reduced(chain: Chain) -> Check:
     r"""Theorem 5 a posteriori with d̲_i = ‖z_i‖/‖D⁻¹ z_i‖ >= d_min for d_min.
@@ -131,6 +134,7 @@ def weight_ratio_reduced(chain: Chain) -> Check:
     section=SECTION,
     requires=(constant_tolerance, a_fit, distinct_eigenvalues),
     tight="t = 1 with labels in the direction of d_min",
+    depends="rounds so far",
 )
 def sparsity_index(chain: Chain) -> Check:
     r"""In logarithms, >= t log ((r_0 − 1 + d_min/d_k)/(r_0 − 1 + d_min/d_{k+1})).
@@ -150,6 +154,7 @@ def sparsity_index(chain: Chain) -> Check:
     source="Mobahi et al. 2020, (51)",
     section=SECTION,
     requires=(constant_tolerance, guarantee_used, a_fit, distinct_eigenvalues),
+    depends="all rounds",
 )
 def sparsity_index_guaranteed(chain: Chain) -> Check:
     r"""B_{n−1}[k+1]/B_{n−1}[k] >= (51), the bound at t = t̲ = (r_0 − 1)/κ, over neighbours.
@@ -168,6 +173,7 @@ def sparsity_index_guaranteed(chain: Chain) -> Check:
     source="Mobahi et al. 2020, Theorem 6 (52), (156)-(174)",
     section=SECTION,
     requires=(a_fit, distinct_eigenvalues),
+    depends="first round",
 )
 def index_decreases_in_tolerance(chain: Chain) -> Check:
     r"""(51) increases as ε falls to ε/4, ε/16, ..: x ↦ x log ((x + q_j)/(x + q_k)) increases.
@@ -187,6 +193,7 @@ def index_decreases_in_tolerance(chain: Chain) -> Check:
     section=SECTION,
     requires=(a_fit, distinct_eigenvalues),
     tight="ε → 0",
+    depends="first round",
 )
 def index_limit(chain: Chain) -> Check:
     r"""(51) → exp of (d_min/κ) (1/d_k − 1/d_{k+1}) as ε → 0, from below, with the rate.

@@ -15,6 +15,12 @@ from hilbertsd.errors import HilbertSDError
 from hilbertsd.theory.chain import Chain
 
 Kind = Literal["identity", "lower", "upper", "two-sided", "monotone", "limit", "rate"]
+Reach = Literal["own round", "rounds so far", "first round", "number of fits", "all rounds"]
+"""Which rounds an entry of a check depends on, hence whose errors it is judged with.
+
+In the first two the check's first axis counts rounds, and its last entry belongs to the last one.
+``"number of fits"`` is the first round, and how many there are.
+"""
 
 
 class Check(NamedTuple):
@@ -59,6 +65,7 @@ class Statement:
     sides: Callable[[Chain], Check] = field(repr=False)
     tight: str = ""
     """Where it is attained, or that no such problem is known."""
+    depends: Reach = "all rounds"
 
     def missing(self, chain: Chain) -> Hypothesis | None:
         """The first hypothesis that fails on the chain, or None."""
@@ -83,12 +90,15 @@ def statement(
     about: Literal["rounds", "chain"] = "chain",
     requires: tuple[Hypothesis, ...] = (),
     tight: str = "",
+    depends: Reach = "all rounds",
 ) -> Callable[[Callable[[Chain], Check]], Statement]:
     """Register a function of a chain as a statement under the function's own name."""
 
     def register(sides: Callable[[Chain], Check]) -> Statement:
         name = sides.__name__
-        result = Statement(name, title, kind, source, section, about, requires, sides, tight)
+        result = Statement(
+            name, title, kind, source, section, about, requires, sides, tight, depends
+        )
         result.__dict__["__doc__"] = sides.__doc__
         REGISTRY[result.name] = result
         return result

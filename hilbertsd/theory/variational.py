@@ -24,6 +24,7 @@ SECTION = "2 Problem setup"
     about="rounds",
     requires=(a_fit,),
     tight="an identity",
+    depends="own round",
 )
 def stationarity(chain: Chain) -> Check:
     r"""The coefficients of every fit solve (c_t I + G) β_t = y_t.
@@ -46,6 +47,7 @@ def stationarity(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="an identity",
+    depends="own round",
 )
 def optimality(chain: Chain) -> Check:
     r"""R of every fit equals the value of the dual problem, so no feasible f has a smaller R.
@@ -75,6 +77,7 @@ def optimality(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     tight="every competitor whose residual has norm s",
+    depends="own round",
 )
 def no_better_competitor(chain: Chain) -> Check:
     r"""R(p') >= R(p) + Σ (1/d_k + 1/c) (p'_k − p_k)² for feasible competitors p'.
@@ -96,11 +99,12 @@ def no_better_competitor(chain: Chain) -> Check:
     def smoothness(p: Any) -> Any:
         return xp.sum(p**2 / chain.d, axis=1)
 
-    best = smoothness(chain.z[1:])
-    actual = xp.stack([smoothness(z - other) for other in others])
-    growth = xp.stack([xp.sum(curvature * (residual - o) ** 2, axis=1) for o in others])
-    sizes = xp.stack([smoothness(z) + smoothness(other) for other in others])
-    return Check(best + growth, actual, float("inf"), sizes + s**2 / chain.c, trivial_lower=best)
+    best = smoothness(chain.z[1:])[:, None]
+    actual = xp.stack([smoothness(z - other) for other in others], axis=1)
+    growth = xp.stack([xp.sum(curvature * (residual - o) ** 2, axis=1) for o in others], axis=1)
+    sizes = xp.stack([smoothness(z) + smoothness(other) for other in others], axis=1)
+    scale = sizes + (s**2 / chain.c)[:, None]
+    return Check(best + growth, actual, float("inf"), scale, trivial_lower=best)
 
 
 @statement(
@@ -111,6 +115,7 @@ def no_better_competitor(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit, joint_tolerance),
     tight="an identity",
+    depends="own round",
 )
 def joint_outputs(chain: Chain) -> Check:
     r"""With a joint tolerance the squared residuals of all outputs add up to K ε in every round.

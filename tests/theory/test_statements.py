@@ -23,7 +23,7 @@ from chains import (
 )
 from hypothesis import HealthCheck, Phase, given, settings
 from planted import PLANTED
-from problems import ROUNDING, assert_close, orthogonal, symmetric
+from problems import ROUNDING, assert_close, assert_identical, orthogonal, symmetric
 
 import hilbertsd as hsd
 from hilbertsd import theory
@@ -237,14 +237,110 @@ def test_slack_where_and_tightness():
     assert (found.status, found.slack, found.where, found.tightness) == ("holds", 0.5, (1,), 0.75)
 
 
-def test_a_violation_below_the_chains_error_estimate_is_no_failure():
-    def sides(chain):
-        return Check(1.0, 1.0 - 1e-9, np.inf, 1.0)
+def _off_by(depends, size=1e-9):
+    """A statement that is violated by so much in its first round, and nowhere else."""
 
-    statement = Statement("x", "x", "lower", "", "", "chain", (), sides)
+    def sides(chain):
+        actual = np.ones(chain.fits) if depends in ("own round", "rounds so far") else 1.0
+        where = np.arange(chain.fits) == 0 if np.ndim(actual) else True
+        return Check(1.0, actual - size * where, np.inf, 1.0)
+
+    return Statement("x", "x", "lower", "", "", "chain", (), sides, depends=depends)
+
+
+REACHES = ("own round", "rounds so far", "first round", "number of fits", "all rounds")
+
+
+@pytest.mark.parametrize("depends", REACHES)
+def test_a_violation_below_the_error_estimate_of_its_round_is_no_failure(depends):
     chain = views(named()["spread"])["chain"]
-    assert judge(statement, replace(chain, error=0.0)).status == "fails"
-    assert judge(statement, replace(chain, error=1e-8)).status == "holds"
+    n = chain.fits
+    statement = _off_by(depends)
+    assert judge(statement, replace(chain, errors=None)).status == "fails"
+    assert judge(statement, replace(chain, errors=np.full(n + 1, 1e-8))).status == "holds"
+    first, last = 1e-8 * np.eye(n + 1)[[0, n - 1]]
+    assert judge(statement, replace(chain, errors=first)).status == "holds"
+    found = judge(statement, replace(chain, errors=last))
+    assert found.status == ("holds" if depends == "all rounds" else "fails")
+    assert found.tolerance == pytest.approx(1e-8, abs=1e-11) or found.status == "fails"
+    undecided = judge(statement, replace(chain, errors=last, decided=False))
+    assert undecided.status == ("holds" if depends in ("all rounds", "number of fits") else "fails")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_depends_on_no_other_rounds(name):
+    """With every other round's numbers gone, an entry is the same to the last bit."""
+    statement, seen = of(name), 0
+    for key in ("headline", "spread", "varying", "joint", "singular"):
+        chain = views(named()[key])[statement.about]
+        if statement.missing(chain) is not None or statement.depends == "all rounds":
+            continue
+        n, whole = chain.fits, _together(statement.sides(chain))
+        rows = {"first round": [0], "number of fits": [0]}.get(statement.depends, range(n))
+        for t in sorted({rows[0], rows[len(rows) // 2], rows[-1]}):
+            since = t if statement.depends == "own round" else 0
+            shape = whole.shape[1:]
+            axis = len(shape) > 0 and statement.depends in ("own round", "rounds so far")
+            if axis and not 0 <= (entry := t - max(n - shape[0], 0)) < shape[0]:
+                continue
+            other = _together(statement.sides(_without(chain, since, t)))
+            part = np.s_[:, entry] if axis else np.s_[...]
+            assert_identical(other[part], whole[part])
+            seen += 1
+    assert seen or statement.depends == "all rounds"
+
+
+def _without(chain, first, last):
+    """The chain with nothing but the fits ``first`` to ``last``, their labels and predictions."""
+
+    def kept(values, until):
+        inside = (np.arange(len(values)) >= first) & (np.arange(len(values)) <= until)
+        return np.where(inside.reshape(-1, *(1,) * (values.ndim - 1)), values, np.nan)
+
+    columns = None if chain.columns is None else kept(chain.columns, last + 1)
+    z, c, s = kept(chain.z, last + 1), kept(chain.c, last), kept(chain.s, last + 1)
+    return replace(chain, z=z, c=c, s=s, columns=columns)
+
+
+def _together(check):
+    """(4, ...) both sides, the actual values and their scale."""
+    return np.stack(np.broadcast_arrays(*(np.asarray(v, float) for v in check[:4])))
+
+
+def _ends_ill_conditioned():
+    """A chain whose last fit is that of labels within 1e-13 of the tolerance."""
+    d, z = 10.0 ** np.linspace(-3, 0, 6), np.random.default_rng(0).standard_normal(6)
+    before = distill(d, z, 0.01, 4)
+    eps = np.full(5, 0.01)
+    eps[-1] = np.mean(before.labels[4] ** 2) * (1 - 2e-13)
+    return distill(d, z, eps[:, None], 4)
+
+
+EARLY = [v for v in sorted(PLANTED) if of(v).depends != "all rounds" and of(v).about == "rounds"]
+
+
+@pytest.mark.parametrize("name", [n for n in EARLY if n != "joint_outputs"])
+def test_a_mistake_in_an_early_round_is_caught_though_the_last_is_ill_conditioned(name):
+    """With one tolerance for the whole chain it passed."""
+    chain = views(_ends_ill_conditioned())["rounds"]
+    assert chain.fits == 5
+    assert chain.errors[-2] > 1e-4 > 1e8 * chain.errors[:-2].max()
+    true = of(name)
+
+    def slipped(chain):
+        """Wrong by 1e-7 of its scale in the first entry."""
+        check = Check(*np.broadcast_arrays(*(np.asarray(v, float) for v in true.sides(chain))))
+        first = np.ravel_multi_index((0,) * check.scale.ndim, check.scale.shape)
+        lower = check.lower.copy()
+        lower.flat[first] = (check.actual + 1e-7 * check.scale).flat[first]
+        return check._replace(lower=lower)
+
+    false = replace(true, sides=slipped)
+    assert judge(true, chain).status in ("holds", "vacuous")
+    assert judge(replace(false, depends="all rounds"), chain).status != "fails"
+    found = judge(false, chain)
+    assert found.status == "fails"
+    assert found.slack == pytest.approx(-1e-7, rel=1e-3)
 
 
 def test_results_without_a_spectrum_are_refused():

@@ -64,6 +64,10 @@ def _recurrence(chain: Chain, kappa: Any) -> tuple[Any, Any, Any]:
 def collapse_criterion(chain: Chain) -> Check:
     r"""Round t has a non-trivial solution if and only if r_t > 1: ±(r_t − 1) >= 0.
 
+    For ‖y_t‖ <= √(K ε_t) the zero function is feasible, R(0) = 0, and R is positive elsewhere, u
+    being positive definite: it is the solution. For ‖y_t‖ > √(K ε_t) it is not feasible, and a solution with a finite
+    multiplier exists (:func:`~hilbertsd.theory.multiplier.residual_increases`).
+
     Plus where there is a fit, minus where the chain has collapsed. For a fit, r_t is taken as
     ‖y_t‖/‖y_t − y_{t+1}‖, from its own residual instead of ε: a fit with a finite multiplier
     leaves a residual smaller than its labels.
@@ -85,7 +89,11 @@ def collapse_criterion(chain: Chain) -> Check:
     depends="own round",
 )
 def label_norm_decreases(chain: Chain) -> Check:
-    r"""‖y_{t+1}‖ < ‖y_t‖: every entry of A_t is below 1."""
+    r"""‖y_{t+1}‖ < ‖y_t‖: every entry of A_t is below 1.
+
+    z_{t+1} = A_t z_t with entries d_k/(c_t + d_k) < 1 as c_t > 0, and z_t is not 0 as r_t > 1. On a
+    singular G, y_1 leaves out the part of y_0 in the null space besides.
+    """
     norms = chain.norms
     return Check(0.0, norms[:-1] - norms[1:], INF, norms[:-1])
 
@@ -102,7 +110,10 @@ def label_norm_decreases(chain: Chain) -> Check:
 def one_round_ratio(chain: Chain) -> Check:
     r"""r_t (r_t − 1)/(r_t − 1 + κ) <= r_{t+1} <= r_t (r_t − 1)/(r_t − 1 + 1/κ).
 
-    The entries of A_t are d_k/(α_t/(r_t − 1) + d_k), with α_t and d_k between d_min and d_max.
+    r_{t+1} = ‖A_t z_t‖/√(Kε) lies between r_t times the smallest and the largest entry of A_t.
+    These are d_k/(α_t/(r_t − 1) + d_k), with α_t and d_k between d_min and d_max
+    (:func:`~hilbertsd.theory.multiplier.realised_alpha`), and decrease with α_t/d_k, which lies
+    between 1/κ and κ.
     """
     r = chain.r
     lower = _shrink(r[:-1], chain.excess, chain.kappa)
@@ -167,8 +178,10 @@ def label_norm_lower_bound(chain: Chain) -> Check:
     r"""r_t >= aᵗ r_0 − b (aᵗ − 1)/(a − 1) if r_i > 1 for all i < t, t = 1 .. n.
 
     a = ((r_0 − 1)² + κ (2 r_0 − 1))/(r_0 − 1 + κ)² and b = r_0² κ/(r_0 − 1 + κ)²; at κ = 1, a = 1
-    and the quotient is t. In units of √(Kε). The paper asks for r_t > 1 as well, which its proof
-    does not use. A bound at or below 0 says nothing.
+    and the quotient is t. In units of √(Kε). r_{t+1} >= φ(r_t) >= a r_t − b
+    (:func:`one_round_ratio`, :func:`tangent_below`). As a > 0, r_t stays above the solution of
+    x_{t+1} = a x_t − b, x_0 = r_0, which is the right side. The paper asks for r_t > 1 as well,
+    which its proof does not use. A bound at or below 0 says nothing.
     """
     powers, totals, _ = _recurrence(chain, chain.kappa)
     return Check(powers - totals, chain.r[1:], INF, powers + totals, trivial_lower=0.0)
@@ -186,7 +199,9 @@ def label_norm_lower_bound(chain: Chain) -> Check:
 def label_norm_upper_bound(chain: Chain) -> Check:
     r"""r_t <= a'ᵗ r_0 − b' (a'ᵗ − 1)/(a' − 1), a' and b' those of Proposition 3 with 1/κ for κ.
 
-    What is known without it: r_t < r_0.
+    r_{t+1} <= ψ(r_t) <= a' r_t − b' (:func:`one_round_ratio`, :func:`tangent_above`), and a' > 0:
+    r_t stays below the solution of x_{t+1} = a' x_t − b', x_0 = r_0. What is known without it:
+    r_t < r_0.
     """
     powers, totals, a = _recurrence(chain, 1 / chain.kappa)
     size = (powers + totals) * chain.stiffness[0] * (1 + a)
@@ -203,7 +218,12 @@ def label_norm_upper_bound(chain: Chain) -> Check:
     depends="number of fits",
 )
 def guaranteed_rounds(chain: Chain) -> Check:
-    r"""collapse_round >= t̲ = (r_0 − 1)/κ; one fit is known from r_0 > 1."""
+    r"""collapse_round >= t̲ = (r_0 − 1)/κ; one fit is known from r_0 > 1.
+
+    r_{t+1} >= r_t (r_t − 1)/(r_t − 1 + κ) (:func:`one_round_ratio`), so a round takes at most
+    r_t κ/(r_t − 1 + κ) off r_t, which is at most κ because κ >= 1. Hence r_t >= r_0 − t κ, which
+    exceeds 1 while t < t̲.
+    """
     lower = chain.excess[0] / chain.kappa
     return Check(lower, float(chain.fits), INF, lower * chain.stiffness[0] + 1, trivial_lower=1.0)
 
@@ -220,7 +240,8 @@ def guaranteed_rounds(chain: Chain) -> Check:
 def guaranteed_rounds_near_interpolation(chain: Chain) -> Check:
     r"""t̲/(‖y‖/(κ√(Kε))) → 1 as ε → 0: it lies between 1 − 1/r_0 and 1.
 
-    On the same labels with tolerances ε, ε/100, .., ε/10⁸, hence r_0, 10 r_0, .., 10⁴ r_0.
+    t̲ κ √(Kε)/‖y‖ = (r_0 − 1)/r_0 = 1 − 1/r_0 exactly, and r_0 → ∞ as ε → 0. On the same labels with
+    tolerances ε, ε/100, .., ε/10⁸, hence r_0, 10 r_0, .., 10⁴ r_0.
     """
     xp, kappa = chain.xp, chain.kappa
     scales = [10.0**i for i in range(5)]
@@ -267,7 +288,8 @@ def power_drop(chain: Chain) -> Check:
     r"""s_t² (1 + 2 d_min/c_t) <= ‖y_t‖² − ‖y_{t+1}‖² <= s_t² (1 + 2 d_max/c_t), s_t² = K ε_t.
 
     With the residual u = y_t − y_{t+1}, (c_t I + G) u = c_t y_t gives y_{t+1} = G u/c_t, so
-    ‖y_t‖² − ‖y_{t+1}‖² = ‖u‖² + 2 uᵀ y_{t+1} = ‖u‖² + 2 uᵀ G u/c_t, and ‖u‖ = s_t.
+    ‖y_t‖² − ‖y_{t+1}‖² = ‖u‖² + 2 uᵀ y_{t+1} = ‖u‖² + 2 uᵀ G u/c_t, and ‖u‖ = s_t, so that uᵀ G u
+    lies between d_min s_t² and d_max s_t².
     """
     power = chain.norms**2
     allowed = chain.s[:-1] ** 2

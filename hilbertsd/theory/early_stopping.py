@@ -51,7 +51,9 @@ def early_stopping_ratio(chain: Chain) -> Check:
 def self_distillation_ratio(chain: Chain) -> Check:
     r"""The ceiling of log B_t[k]/B_t[j], (t + 1) log d_k/d_j, rises with every round.
 
-    Π_{i<=t} (1 + c_i/d_j)/(1 + c_i/d_k), with each factor below d_k/d_j.
+    B_t[k]/B_t[j] = Π_{i<=t} (1 + c_i/d_j)/(1 + c_i/d_k), with each of the t + 1 factors below
+    d_k/d_j (:func:`early_stopping_ratio`) and as near to it as c_i is large. A single fit has one
+    factor, whatever its tolerance.
     """
     low, high = chain.neighbours
     most = np.arange(1.0, chain.fits + 1)[:, None] * chain.xp.log1p((high - low) / low)

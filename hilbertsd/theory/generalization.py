@@ -66,7 +66,8 @@ def local_rademacher_bounds(chain: Chain) -> Any:
 def equivalent_kernel(chain: Chain) -> Check:
     r"""Ridge regression of y_0 with spectrum d† and multiplier c_0 predicts y_{t+1}.
 
-    d†_k/(c_0 + d†_k) = B_t[k], the product of the A_i.
+    With P = Π_{i<=t} (1 + c_i/d_k) and d†_k = c_0/(P − 1), d†_k/(c_0 + d†_k) = 1/P, which is
+    Π_{i<=t} d_k/(c_i + d_k) = B_t[k], the product of the A_i; and z_{t+1} = B_t z_0.
     """
     weights = equivalent_spectrum(chain)
     predicted = weights / (chain.c[0] + weights)
@@ -88,7 +89,8 @@ def equivalent_kernel_function(chain: Chain) -> Check:
 
     g and g† share eigenfunctions, e_k(x) = (V g_x)_k/d_k at the points of the sample and, by
     Nyström's formula, everywhere. f_t has the coefficient d_k z_{t,k}/(c_t + d_k) on e_k, from
-    its own last fit; ridge regression on g† has d†_k z_{0,k}/(c_0 + d†_k).
+    its own last fit, which is z_{t+1,k}; ridge regression on g† has d†_k z_{0,k}/(c_0 + d†_k),
+    which is B_t[k] z_{0,k} (:func:`equivalent_kernel`).
     """
     own = chain.d * (chain.z[:-1] / (chain.c[:, None] + chain.d))
     weights = equivalent_spectrum(chain)
@@ -106,7 +108,10 @@ def equivalent_kernel_function(chain: Chain) -> Check:
     depends="rounds so far",
 )
 def equivalent_spectrum_decreases(chain: Chain) -> Check:
-    r"""d†_k decreases from round to round: every factor 1 + c_i/d_k is above 1."""
+    r"""d†_k decreases from round to round: every factor 1 + c_i/d_k is above 1.
+
+    d†_k = c_0/(Π_{i<=t} (1 + c_i/d_k) − 1), and each round adds a factor to the product.
+    """
     weights = equivalent_spectrum(chain)
     return Check(0.0, weights[:-1] - weights[1:], INF, weights[:-1])
 
@@ -121,7 +126,10 @@ def equivalent_spectrum_decreases(chain: Chain) -> Check:
     depends="rounds so far",
 )
 def rademacher_decreases(chain: Chain) -> Check:
-    r"""(2/√K) √(tr G†_t) decreases from round to round."""
+    r"""(2/√K) √(tr G†_t) decreases from round to round.
+
+    The trace is the sum of the d†_k, each of which does (:func:`equivalent_spectrum_decreases`).
+    """
     bounds = rademacher_bounds(chain)
     return Check(0.0, bounds[:-1] - bounds[1:], INF, bounds[:-1])
 
@@ -164,7 +172,9 @@ def local_rademacher_bound(chain: Chain) -> Check:
 def local_rademacher_decreases(chain: Chain) -> Check:
     r"""h/K + √((1/K) Σ_{j>h} d†_j) decreases from round to round for every h < m, so its minimum.
 
-    h = m, without a tail, does not depend on the round.
+    d†_k increases with d_k, so the tail Σ_{j>h} d†_j is over the same k in every round, and each of
+    its terms decreases (:func:`equivalent_spectrum_decreases`). h = m, without a tail, does not
+    depend on the round.
     """
     bounds = local_rademacher_bounds(chain)
     return Check(0.0, bounds[:-1] - bounds[1:], INF, bounds[:-1])

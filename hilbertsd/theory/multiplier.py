@@ -25,7 +25,8 @@ ROUNDS = "3.1 Unrolling self-distillation"
 def training_residual(chain: Chain) -> Check:
     r"""(1/K) Σ_k (f(x_k) − y_k)² = (1/K) Σ_k (c z_k/(c + d_k))² for every fit.
 
-    The left side is taken from the predictions, ‖z_{t+1} − z_t‖².
+    y − G (cI + G)⁻¹ y = c (cI + G)⁻¹ y = Vᵀ c (cI + D)⁻¹ z, and V keeps norms. The left side is
+    taken from the predictions, ‖z_{t+1} − z_t‖².
     """
     xp, z, c = chain.xp, chain.z[:-1], chain.c[:, None]
     actual = xp.sum((chain.z[1:] - z) ** 2, axis=1)
@@ -44,7 +45,13 @@ def training_residual(chain: Chain) -> Check:
     depends="own round",
 )
 def active_constraint(chain: Chain) -> Check:
-    r"""‖y_t − y_{t+1}‖² = K ε_t in every non-trivial round; on the range, K (ε − ε_floor) first."""
+    r"""‖y_t − y_{t+1}‖² = K ε_t in every non-trivial round; on the range, K (ε − ε_floor) first.
+
+    The solution f is not 0, as r_t > 1. Were its residual smaller than allowed, (1 − δ) f would
+    be feasible for a small δ > 0, because the residual is continuous in δ, and its
+    R((1 − δ) f) = (1 − δ)² R(f) smaller. On a singular G the residual of round 0 is the sum of
+    two orthogonal parts: that in the null space, which no f changes, has the square K ε_floor.
+    """
     actual = chain.xp.sum((chain.z[:-1] - chain.z[1:]) ** 2, axis=1)
     allowed = chain.s[:-1] ** 2
     return Check(allowed, actual, allowed, chain.norms[:-1] ** 2)
@@ -62,7 +69,8 @@ def active_constraint(chain: Chain) -> Check:
 def residual_increases(chain: Chain) -> Check:
     r"""Σ (c z_k/(c + d_k))² is larger at 2^{j+1} c_t than at 2^j c_t, j = −3 .. 2.
 
-    d/dc (c/(c + d))² = 2 c d/(c + d)³ > 0 wherever d > 0: the secular equation has one solution.
+    d/dc (c/(c + d))² = 2 c d/(c + d)³ > 0 wherever d > 0. The sum increases from 0 at c = 0 to
+    ‖z‖² as c → ∞, so the secular equation has one solution wherever ‖z‖² exceeds K ε.
     """
     xp, z = chain.xp, chain.z[:-1]
     trials = [chain.c[:, None] * 2.0**j for j in range(-3, 4)]
@@ -84,7 +92,9 @@ def residual_increases(chain: Chain) -> Check:
 def first_multiplier_bracket(chain: Chain) -> Check:
     r"""d_min √(Kε)/(‖z‖ − √(Kε)) <= c_0 <= d_max √(Kε)/(‖z‖ − √(Kε)).
 
-    On a singular G, ‖Py‖ and ε − ε_floor take the places of ‖z‖ and ε.
+    c/(c + d_max) <= c/(c + d_k) <= c/(c + d_min), so the secular equation (20) gives
+    ‖z‖ c/(c + d_max) <= √(Kε) <= ‖z‖ c/(c + d_min); solve each for c. On a singular G, ‖Py‖ and
+    ε − ε_floor take the places of ‖z‖ and ε.
     """
     norm, s = chain.norms[0], chain.s[0]
     gap = norm - s
@@ -108,7 +118,11 @@ def first_multiplier_bracket(chain: Chain) -> Check:
     depends="own round",
 )
 def multiplier_bracket(chain: Chain) -> Check:
-    r"""d_min/(r_t − 1) <= c_t <= d_max/(r_t − 1)."""
+    r"""d_min/(r_t − 1) <= c_t <= d_max/(r_t − 1).
+
+    Round t is a first round on the labels y_t: :func:`first_multiplier_bracket` with
+    ‖z_t‖ = r_t √(K ε_t).
+    """
     return Check(
         chain.d[0] / chain.excess,
         chain.c,
@@ -132,7 +146,8 @@ def multiplier_mean_bound(chain: Chain) -> Check:
     r"""c_t <= d̄_t/(r_t − 1) with d̄_t = z_tᵀ D z_t / z_tᵀ z_t <= d_max.
 
     In u = 1/c, ‖z‖/‖(I + uD)⁻¹ z‖ is the power mean of order −2 of the numbers 1 + u d_k with
-    weights z_k²/‖z‖². It equals r_t at the root, and is at most the arithmetic mean 1 + u d̄_t.
+    weights z_k²/‖z‖². It equals r_t at the root, and is at most the arithmetic mean 1 + u d̄_t,
+    because means increase with their order: r_t − 1 <= d̄_t/c_t.
     """
     xp, squares = chain.xp, chain.z[:-1] ** 2
     mean = xp.sum(squares * chain.d, axis=1) / xp.sum(squares, axis=1)
@@ -188,7 +203,9 @@ def multiplier_reduced_bound(chain: Chain) -> Check:
 def realised_alpha(chain: Chain) -> Check:
     r"""z_{t+1} = D (α_t/(r_t − 1) I + D)⁻¹ z_t for one α_t in [d_min, d_max].
 
-    Solved for α_t from two consecutive label vectors alone: the claim is
+    z_{t+1} = D (c_t I + D)⁻¹ z_t, so α_t = c_t (r_t − 1) is one, and (36) puts it between d_min
+    and d_max; there is no other, as z_{t+1} is not 0 and its entries decrease with α_t. Here it is
+    solved for from two consecutive label vectors alone: the claim is
     α_t z_{t+1} = (r_t − 1) D (z_t − z_{t+1}), so α_t is the coefficient of the right side on
     z_{t+1}.
     """
@@ -210,7 +227,10 @@ def realised_alpha(chain: Chain) -> Check:
     depends="own round",
 )
 def realised_recurrence(chain: Chain) -> Check:
-    r"""z_{t+1} = D (α_t/(r_t − 1) I + D)⁻¹ z_t with α_t = c_t (r_t − 1), the α_t of (37)."""
+    r"""z_{t+1} = D (α_t/(r_t − 1) I + D)⁻¹ z_t with α_t = c_t (r_t − 1), the α_t of (37).
+
+    y_{t+1} = G (c_t I + G)⁻¹ y_t in coordinates, and α_t/(r_t − 1) = c_t.
+    """
     alpha = chain.c * chain.excess
     predicted = chain.d / ((alpha / chain.excess)[:, None] + chain.d) * chain.z[:-1]
     return Check(predicted, chain.z[1:], predicted, chain.norms[1:, None])

@@ -20,7 +20,6 @@ SYMPY: dict[str, tuple[str, ...]] = {
     "optimality": ("test_stationarity_is_the_linear_system",),
     "no_better_competitor": ("test_growth_of_R_away_from_the_optimum",),
     "training_residual": ("test_proposition_2",),
-    "active_constraint": ("test_proposition_2",),
     "residual_increases": ("test_the_secular_equation_increases",),
     "multiplier_mean_bound": ("test_power_mean_is_concave", "test_jensen_is_the_tangent_at_zero"),
     "multiplier_reduced_bound": ("test_reduced_eigenvalue_is_the_slope_at_infinity",),

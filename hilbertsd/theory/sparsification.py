@@ -73,8 +73,13 @@ def weight_ratio(chain: Chain) -> Check:
     r"""In logarithms, B_{t−1}[k]/B_{t−1}[j] >= t log ((r_0 − 1 + d_min/d_j)/(r_0 − 1 + d_min/d_k)).
 
     For d_k > d_j, t = 1 .. n; here d_j is the smallest eigenvalue and d_k any other, as the
-    bounds over neighbours (:func:`sparsity_index`) add up. The paper asks for t <= t̲, only to
-    know that t fits exist: its proof holds for every t up to collapse.
+    bounds over neighbours (:func:`sparsity_index`) add up.
+
+    B_{t−1}[k]/B_{t−1}[j] = Π_{i<t} (1 + c_i/d_j)/(1 + c_i/d_k), and each factor increases with c_i,
+    which is at least d_min/(r_i − 1) (:func:`~hilbertsd.theory.multiplier.multiplier_bracket`),
+    hence at least d_min/(r_0 − 1) (:func:`~hilbertsd.theory.collapse.label_norm_decreases`). At
+    that value the factor is the base of the claim. The paper asks for t <= t̲, only to know that t
+    fits exist: the proof holds for every t up to collapse.
     """
     actual, scale = (chain.xp.cumsum(v, axis=1) for v in _actual(chain))
     base = chain.xp.cumsum(_log_base(chain, chain.d[0], chain.excess[0]))
@@ -139,9 +144,9 @@ def weight_ratio_reduced(chain: Chain) -> Check:
 def sparsity_index(chain: Chain) -> Check:
     r"""In logarithms, >= t log ((r_0 − 1 + d_min/d_k)/(r_0 − 1 + d_min/d_{k+1})).
 
-    B_{t−1}[k+1]/B_{t−1}[k] is at least that for consecutive distinct eigenvalues, t = 1 .. n.
-    The minimum over k of the left side is the
-    index of the actual B_{t−1}, that of the right side is the paper's S_{B_{t−1}}.
+    B_{t−1}[k+1]/B_{t−1}[k] is at least that for consecutive distinct eigenvalues, t = 1 .. n, by
+    :func:`weight_ratio` for each pair. The minimum over k of the left side is the index of the
+    actual B_{t−1}, that of the right side is the paper's S_{B_{t−1}}.
     """
     actual, scale = _actual(chain)
     base = _log_base(chain, chain.d[0], chain.excess[0])
@@ -159,8 +164,9 @@ def sparsity_index(chain: Chain) -> Check:
 def sparsity_index_guaranteed(chain: Chain) -> Check:
     r"""B_{n−1}[k+1]/B_{n−1}[k] >= (51), the bound at t = t̲ = (r_0 − 1)/κ, over neighbours.
 
-    t̲ is no whole number; the actual weights are those of the last of the n >= t̲ fits, and the
-    bound of :func:`sparsity_index` increases with t.
+    t̲ is no whole number; the actual weights are those of the last of the n fits, n >= t̲, which
+    Proposition 4 grants to every chain run to its collapse. The bound of :func:`sparsity_index`
+    increases with t, being t times the logarithm of a number above 1.
     """
     actual, scale = _actual(chain)
     lower = _log_index(chain, chain.excess[0])

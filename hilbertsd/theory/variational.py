@@ -1,8 +1,9 @@
 """The variational problem behind one fit (section 2, section 3.6 and appendix A), in coordinates.
 
 A function of the span of the g(., x_k) is f(x) = g_xᵀ Vᵀ b with predictions p = D b in the
-eigenbasis of G, and R(f) = (1/K) Σ b_k² d_k = (1/K) Σ p_k²/d_k. What is orthogonal to the span
-changes no prediction and only adds to R. Below R stands for K R.
+eigenbasis of G, and R(f) = (1/K) Σ b_k² d_k = (1/K) Σ p_k²/d_k. In the inner product of R,
+⟨g(., x_k), h⟩ = h(x_k): what is orthogonal to the span changes no prediction and only adds to R,
+so the solution lies in the span. Below R stands for K R.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def stationarity(chain: Chain) -> Check:
     r"""The coefficients of every fit solve (c_t I + G) β_t = y_t.
 
     Setting the derivative of R(f) + λ Σ_k (f(x_k) − y_k)² in f to zero, with u g = δ, leaves
-    this linear system, c = 1/λ. The coefficients are read off the predictions, b = p/d with
+    this linear system, c = 1/λ: in coordinates, Σ p²/d + (1/c) Σ (p − z)² has the derivative zero
+    where p/d = (z − p)/c, and with p = d b that is (c + d) b = z. The sum is strictly convex in
+    p, so this is its minimum. The coefficients are read off the predictions, b = p/d with
     p = z_{t+1}.
     """
     z = chain.z[:-1]
@@ -59,7 +62,10 @@ def optimality(chain: Chain) -> Check:
     the last since p²/d + (p − z)²/c is smallest at p = d z/(c + d), with the value z²/(c + d).
     The right side does not depend on p: where it is attained by a feasible p, p is optimal. This
     is the KKT system in one number: dual feasibility c > 0, complementary slackness ‖p − z‖ = s
-    and stationarity together close the gap, and each alone leaves it open.
+    and stationarity p = d z/(c + d), (17), make all three terms equal, and each alone leaves a
+    gap. There is such a c wherever r_t > 1, and only one
+    (:func:`~hilbertsd.theory.multiplier.residual_increases`); the first inequality is strict for
+    p' that is feasible and not active, the second for any other p, so there is one solution.
     """
     xp, z, s = chain.xp, chain.z[:-1], chain.s[:-1]
     primal = xp.sum(chain.z[1:] ** 2 / chain.d, axis=1)
@@ -120,8 +126,11 @@ def no_better_competitor(chain: Chain) -> Check:
 def joint_outputs(chain: Chain) -> Check:
     r"""With a joint tolerance the squared residuals of all outputs add up to K ε in every round.
 
-    (1/K) ‖F − Y‖_F² <= ε is one constraint, hence one multiplier; it sees the labels through the
-    row norms √(Σ_q z_kq²) alone, which is what all other statements speak about here. On a
+    (1/K) ‖F − Y‖_F² <= ε is one constraint, hence one multiplier: Σ_q R(f_q) + λ ‖F − Y‖_F² falls
+    apart into one ridge regression an output, all with c = 1/λ, so that the residual of output q
+    is c z_kq/(c + d_k), and Σ_q its squares see the labels through the row norms √(Σ_q z_kq²)
+    alone, which is what all other statements speak about here. The constraint is active, as
+    otherwise (1 − δ) F were feasible for a small δ > 0, with (1 − δ)² Σ_q R(f_q). On a
     singular G the residual floors of all outputs are taken off ε in round 0. Separate
     tolerances need no statement of their own: they are separate chains.
     """

@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.kernels.parse import parse_kernel
 from hilbertsd.storage import replacing
@@ -26,7 +27,7 @@ from hilbertsd.theory.exact import MOST_CHARACTERS, exact_gram
 from hilbertsd.version import __version__
 
 FORMAT = "hilbertsd-certificate"
-VERSION = 1
+VERSION = 2
 RADIUS = Fraction(513, 1024)
 """Radius of an enclosure in units of its last bit."""
 HOLDS_TO = "1e-30"
@@ -35,6 +36,7 @@ HOLDS_TO = "1e-30"
 MOST_BYTES = 64_000_000
 MOST_POINTS = 300
 MOST_ROUNDS = 1000
+MOST_OUTPUTS = 100
 MOST_BITS = 4096
 
 Decision = Literal["proved", "refuted", "undecided", "not applicable"]
@@ -91,7 +93,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A chain in exact rationals: a Gram matrix, or a kernel and points that make it.
+    """Chains in exact rationals: a Gram matrix, or a kernel and points that make it, and labels.
 
     Attributes
     ----------
@@ -100,22 +102,43 @@ class Problem:
     kernel, points
         The kernel as text, and (K, d) Fractions; or None.
     y
-        (K,) Fractions.
-    eps, rounds
-        Tolerance and rounds after ordinary training, as in :func:`hilbertsd.self_distill`.
+        (K,) or (K, Q) Fractions.
+    eps
+        Fractions of shape (), (Q,), (T, 1) or (T, Q), T = rounds + 1; () or (T, 1) if joint.
+    rounds, joint
+        Rounds after ordinary training, and whether all outputs share a multiplier, as in
+        :func:`hilbertsd.self_distill`.
     """
 
     gram: np.ndarray | None
     kernel: str | None
     points: np.ndarray | None
     y: np.ndarray
-    eps: Fraction
+    eps: np.ndarray
     rounds: int
+    joint: bool = False
 
     @property
     def size(self) -> int:
         """K, the number of points."""
         return len(self.y)
+
+    @property
+    def columns(self) -> np.ndarray:
+        """(K, Q) labels, also where there is one output."""
+        return self.y.reshape(self.size, -1)
+
+    @property
+    def outputs(self) -> tuple[tuple[int, ...], ...]:
+        """The outputs of each chain: all of them if joint, else one."""
+        every = range(self.columns.shape[1])
+        return (tuple(every),) if self.joint else tuple((q,) for q in every)
+
+    @cached_property
+    def tolerances(self) -> tuple[tuple[Fraction, ...], ...]:
+        """ε_0 .. ε_{T−1} of each chain."""
+        fits, chains = self.rounds + 1, len(self.outputs)
+        return tuple(map(tuple, np.broadcast_to(self.eps, (fits, chains)).T))
 
     @cached_property
     def matrix(self) -> np.ndarray:
@@ -127,21 +150,16 @@ class Problem:
 
 
 @dataclass(frozen=True, eq=False)
-class Certificate:
-    """Everything that was enclosed and decided about one problem.
+class CertifiedChain:
+    """What was enclosed and decided about one chain.
 
     Attributes
     ----------
-    problem
-        The problem, in rationals.
-    bits
-        Bits of the eigenvalues and of the weights (relative to ‖y‖²); multipliers have 3/4 as
-        many, label ratios and basis weights half.
-    nullity, residual_floor
-        Exact: the number of zero eigenvalues, and ε_floor.
-    eigenvalues, multiplicities, weights
-        The distinct positive eigenvalues, ascending; how often each occurs, exactly; and the
-        squared norm of the projection of y on the eigenspace of each.
+    residual_floor
+        Exact: ε_floor, the sum over the outputs of the chain.
+    weights
+        For each output of the chain the squared norms of the projections of its labels on the
+        eigenspaces.
     multipliers
         c_t of the n non-trivial fits.
     label_ratios
@@ -156,18 +174,47 @@ class Certificate:
         One for every registered statement.
     """
 
-    problem: Problem
-    bits: int
-    nullity: int
     residual_floor: Fraction
-    eigenvalues: tuple[Enclosure, ...]
-    multiplicities: tuple[int, ...]
-    weights: tuple[Enclosure, ...]
+    weights: tuple[tuple[Enclosure, ...], ...]
     multipliers: tuple[Enclosure, ...]
     label_ratios: tuple[Enclosure, ...]
     basis_weights: tuple[tuple[Enclosure, ...], ...]
     outcome: Outcome
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def collapse_round(self) -> int | None:
+        """The proved collapse round; None where the chain did not reach it or it is undecided."""
+        return len(self.multipliers) if self.outcome == "collapsed" else None
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Everything that was enclosed and decided about one problem.
+
+    Where there is one chain, its attributes can be read here too.
+
+    Attributes
+    ----------
+    problem
+        The problem, in rationals.
+    bits
+        Bits of the eigenvalues and of the weights (relative to ‖y‖²); multipliers have 3/4 as
+        many, label ratios and basis weights half.
+    nullity
+        Exact: the number of zero eigenvalues.
+    eigenvalues, multiplicities
+        The distinct positive eigenvalues, ascending; how often each occurs, exactly.
+    chains
+        One an output, or one for all of them if joint.
+    """
+
+    problem: Problem
+    bits: int
+    nullity: int
+    eigenvalues: tuple[Enclosure, ...]
+    multiplicities: tuple[int, ...]
+    chains: tuple[CertifiedChain, ...]
 
     @property
     def rank(self) -> int:
@@ -175,9 +222,31 @@ class Certificate:
         return self.problem.size - self.nullity
 
     @property
-    def collapse_round(self) -> int | None:
-        """The proved collapse round; None where the chain did not reach it or it is undecided."""
-        return len(self.multipliers) if self.outcome == "collapsed" else None
+    def collapse_round(self) -> int | tuple[int | None, ...] | None:
+        """The proved collapse round; a tuple, one an output, for labels of shape (K, Q).
+
+        None where the chain did not reach it or it is undecided.
+        """
+        if self.problem.y.ndim == 1:
+            return self.chains[0].collapse_round
+        return tuple(c.collapse_round for c in self.chains for _ in c.weights)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Those of the chains, one after the other."""
+        return tuple(verdict for chain in self.chains for verdict in chain.verdicts)
+
+    def __getattr__(self, name: str) -> Any:
+        """Read an attribute of the only chain."""
+        if name.startswith("_") or name not in CertifiedChain.__dataclass_fields__:
+            raise AttributeError(f"a certificate has no {name!r}")
+        chain, *others = self.chains
+        if others:
+            raise HilbertSDError(
+                f"this certificate is about {len(self.chains)} chains, one an output: read {name} "
+                "of one of them, certificate.chains[0] for instance"
+            )
+        return getattr(chain, name)
 
     def to_json(self) -> str:
         """Encode the certificate."""
@@ -201,25 +270,29 @@ class Certificate:
                 "kernel": p.kernel,
                 "points": _texts(p.points),
                 "y": _texts(p.y),
-                "eps": str(p.eps),
+                "eps": _texts(p.eps),
                 "rounds": p.rounds,
+                "joint": p.joint,
             },
             "bits": self.bits,
             "holds_to": HOLDS_TO,
             "spectrum": {
                 "nullity": self.nullity,
-                "residual_floor": _hexadecimal(self.residual_floor),
                 "eigenvalues": _texts(self.eigenvalues),
                 "multiplicities": list(self.multiplicities),
-                "weights": _texts(self.weights),
             },
-            "chain": {
-                "multipliers": _texts(self.multipliers),
-                "label_ratios": _texts(self.label_ratios),
-                "basis_weights": _texts(self.basis_weights),
-                "outcome": self.outcome,
-            },
-            "statements": [verdict._asdict() for verdict in self.verdicts],
+            "chains": [
+                {
+                    "residual_floor": _hexadecimal(chain.residual_floor),
+                    "weights": _texts(chain.weights),
+                    "multipliers": _texts(chain.multipliers),
+                    "label_ratios": _texts(chain.label_ratios),
+                    "basis_weights": _texts(chain.basis_weights),
+                    "outcome": chain.outcome,
+                    "statements": [verdict._asdict() for verdict in chain.verdicts],
+                }
+                for chain in self.chains
+            ],
         }
 
 
@@ -270,9 +343,9 @@ def from_json(text: str) -> Certificate:
 
 
 def _decoded(document: dict[str, Any]) -> Certificate:
-    given, spectrum, chain = document["problem"], document["spectrum"], document["chain"]
-    y = [_rational(v) for v in given["y"]]
-    size = len(y)
+    given, spectrum = document["problem"], document["spectrum"]
+    y = _array(given["y"], 2)
+    size = len(y) if y.ndim else 0
     if not 1 <= size <= MOST_POINTS:
         raise ValueError(f"{size} points")
     gram = points = kernel = None
@@ -290,35 +363,67 @@ def _decoded(document: dict[str, Any]) -> Certificate:
         points = np.array([[_rational(v) for v in row] for row in given["points"]], dtype=object)
         if points.ndim != 2 or len(points) != size or points.size > 100 * MOST_POINTS:
             raise ValueError("as many points as labels are needed")
-    labels = np.empty(size, dtype=object)
-    labels[:] = y
+    rounds = _whole(given["rounds"], MOST_ROUNDS)
+    joint = inputs.flag("joint", given["joint"])
+    if joint and y.ndim == 1:
+        raise ValueError("one output shares its multiplier with none")
+    eps = tolerances(_array(given["eps"], 2), y, rounds, joint)
+    problem = Problem(gram, kernel, points, y, eps, rounds, joint)
+    if len(document["chains"]) != len(problem.outputs):
+        raise ValueError("as many chains as there are outputs are needed, or one if joint")
     return Certificate(
-        Problem(
-            gram,
-            kernel,
-            points,
-            labels,
-            _rational(given["eps"]),
-            _whole(given["rounds"], MOST_ROUNDS),
-        ),
+        problem,
         _whole(document["bits"], MOST_BITS),
         _whole(spectrum["nullity"], size),
-        _from_hexadecimal(spectrum["residual_floor"]),
         tuple(map(_enclosure, spectrum["eigenvalues"])),
         tuple(_whole(v, size) for v in spectrum["multiplicities"]),
-        tuple(map(_enclosure, spectrum["weights"])),
-        tuple(map(_enclosure, chain["multipliers"])),
-        tuple(map(_enclosure, chain["label_ratios"])),
-        tuple(tuple(map(_enclosure, row)) for row in chain["basis_weights"]),
-        chain["outcome"],
-        tuple(Verdict(**entry) for entry in document["statements"]),
+        tuple(map(_chain, document["chains"])),
     )
+
+
+def _chain(part: dict[str, Any]) -> CertifiedChain:
+    return CertifiedChain(
+        _from_hexadecimal(part["residual_floor"]),
+        tuple(tuple(map(_enclosure, row)) for row in part["weights"]),
+        tuple(map(_enclosure, part["multipliers"])),
+        tuple(map(_enclosure, part["label_ratios"])),
+        tuple(tuple(map(_enclosure, row)) for row in part["basis_weights"]),
+        part["outcome"],
+        tuple(Verdict(**entry) for entry in part["statements"]),
+    )
+
+
+def tolerances(eps: np.ndarray, y: np.ndarray, rounds: int, joint: bool) -> np.ndarray:
+    """Return tolerances in Fractions, refused unless positive and of a shape that fits."""
+    outputs = y.shape[1] if y.ndim == 2 else 1
+    if not 1 <= outputs <= MOST_OUTPUTS:
+        raise HilbertSDError(f"certificates take 1 to {MOST_OUTPUTS} outputs, got {outputs}")
+    inputs.tolerances(np.ones(eps.shape), fits=rounds + 1, outputs=outputs, joint=joint)
+    if (least := min(eps.flat)) <= 0:
+        raise HilbertSDError(f"eps must be positive, got {float(least):.6g}")
+    return eps[:, None] if outputs == 1 and eps.shape == (rounds + 1,) else eps
+
+
+def _array(texts: Any, deepest: int) -> np.ndarray:
+    """Read nested lists of rationals, at most so deep."""
+    if isinstance(texts, str):
+        array = np.empty((), dtype=object)
+        array[()] = _rational(texts)
+        return array
+    if not isinstance(texts, list) or not texts or deepest == 0:
+        raise ValueError("numbers in nested lists are needed")
+    rows = [_array(entry, deepest - 1) for entry in texts]
+    if len({row.shape for row in rows}) > 1:
+        raise ValueError("lists of the same length are needed")
+    return np.stack(rows)
 
 
 def _texts(values: Any) -> Any:
     """Spell nested sequences of numbers."""
     if values is None:
         return None
+    if isinstance(values, np.ndarray) and values.ndim == 0:
+        values = values.item()
     if isinstance(values, (Fraction, Enclosure)):
         return str(values)
     return [_texts(value) for value in values]

@@ -8,7 +8,7 @@ evaluated on these alone, so that a reader of the file sees what they saw.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -28,15 +28,17 @@ from hilbertsd.theory.certificate import (
     MOST_POINTS,
     MOST_ROUNDS,
     Certificate,
+    CertifiedChain,
     Decision,
     Enclosure,
     Problem,
     Verdict,
+    tolerances,
     weight_exponent,
 )
 from hilbertsd.theory.chain import Chain
 from hilbertsd.theory.enclosures import ExactProblem, MorePrecision
-from hilbertsd.theory.exact import exact_gram, rational, rationals, symmetric_matrix
+from hilbertsd.theory.exact import exact_gram, rationals, symmetric_matrix
 from hilbertsd.theory.statement import REGISTRY, Check, Statement
 
 GUARD_BITS = 64
@@ -55,6 +57,7 @@ def certify(
     rounds: int = ...,
     /,
     *,
+    joint: bool = ...,
     bits: int = ...,
     max_bits: int = ...,
     statements: Mapping[str, Statement] | None = ...,
@@ -68,6 +71,7 @@ def certify(
     rounds: int = ...,
     /,
     *,
+    joint: bool = ...,
     bits: int = ...,
     max_bits: int = ...,
     statements: Mapping[str, Statement] | None = ...,
@@ -76,6 +80,7 @@ def certify(
     problem: Any,
     /,
     *args: Any,
+    joint: bool = False,
     bits: int = 256,
     max_bits: int = 1024,
     statements: Mapping[str, Statement] | None = None,
@@ -106,10 +111,14 @@ def certify(
     Parameters
     ----------
     G, y, eps, rounds
-        (K, K) Gram matrix with its 1/K, (K,) labels, tolerance, and rounds after ordinary
-        training (default 10), as for :func:`hilbertsd.self_distill`. K is at most 300.
+        (K, K) Gram matrix with its 1/K, (K,) or (K, Q) labels, tolerances, and rounds after
+        ordinary training (default 10), as for :func:`hilbertsd.self_distill`: eps is a number,
+        (Q,), one an output, or (T, 1) or (T, Q), one a fit, T = rounds + 1. K is at most 300.
     kernel, x
         A kernel or a function of two points, and (K,) or (K, d) points, in place of G.
+    joint
+        Whether all outputs share one tolerance (1/K) ‖F − Y‖_F² <= ε and one multiplier. Else each
+        has its own, and the certificate one chain an output.
     bits
         Precision of the enclosures to begin with, in bits of the eigenvalues.
     max_bits
@@ -136,18 +145,22 @@ def certify(
     >>> certificate = certify(brownian_bridge(), ["0", "1/3", "2/3"], ["0", "1", "2"], "1/10")
     >>> certificate.rank, certificate.collapse_round
     (2, 4)
+    >>> G, Y = [["2/3", "1/3"], ["1/3", "2/3"]], [["1", "2"], ["0", "1"]]
+    >>> certify(G, Y, "1/10").collapse_round, certify(G, Y, "1/5", joint=True).collapse_round
+    ((2, 5), (5, 5))
     """
-    given = _given(problem, args)
+    given = _given(problem, args, inputs.flag("joint", joint))
     if not 64 <= bits <= max_bits <= MOST_BITS or bits % 4:
         raise HilbertSDError(
             f"64 <= bits <= max_bits <= {MOST_BITS} and a multiple of 4 are needed, got bits = "
             f"{bits} and max_bits = {max_bits}"
         )
     chosen = REGISTRY if statements is None else statements
-    exact = ExactProblem(given.matrix, given.y, given.eps)
-    if exact.power > exact.allowed and exact.allowed <= exact.size * exact.floor:
-        eps, floor = float(given.eps), int(exact.floor.p) / int(exact.floor.q)
-        raise InfeasibleToleranceError(eps, floor, exact.rank, 0.0, exact.size)
+    exact = ExactProblem(given.matrix, given.columns)
+    for outputs, (eps, *_) in zip(given.outputs, given.tolerances, strict=True):
+        power, floor = (_sum(of[q] for q in outputs) for of in (exact.powers, exact.floors))
+        if power > exact.size * eps and eps <= floor:
+            raise InfeasibleToleranceError(float(eps), float(floor), exact.rank, 0.0, exact.size)
     while True:
         last = 2 * bits > max_bits
         certificate = _certified(given, exact, bits, chosen)
@@ -161,7 +174,11 @@ def certify(
         bits *= 2
 
 
-def _given(first: Any, args: tuple[Any, ...]) -> Problem:
+def _sum(values: Iterable[flint.fmpq]) -> Fraction:
+    return sum((Fraction(int(v.p), int(v.q)) for v in values), Fraction(0))
+
+
+def _given(first: Any, args: tuple[Any, ...], joint: bool) -> Problem:
     with_kernel = isinstance(first, Kernel) or (callable(first) and not hasattr(first, "shape"))
     least = 3 if with_kernel else 2
     if len(args) not in (least, least + 1):
@@ -171,10 +188,10 @@ def _given(first: Any, args: tuple[Any, ...]) -> Problem:
         )
     y_given, eps_given, *rest = args[least - 2 :]
     rounds = inputs.whole_number("rounds", rest[0] if rest else 10, most=MOST_ROUNDS)
-    eps = rational("eps", eps_given)
-    if eps <= 0:
-        raise HilbertSDError(f"eps must be positive, got {float(eps):.6g}")
     y = rationals("y", y_given)
+    if y.ndim not in (1, 2):
+        raise HilbertSDError(f"y must have shape (K,) or (K, Q), got {y.shape}")
+    eps = tolerances(rationals("eps", eps_given), y, rounds, joint)
     gram = text = points = None
     if with_kernel:
         points = rationals("x", args[0])
@@ -186,14 +203,13 @@ def _given(first: Any, args: tuple[Any, ...]) -> Problem:
     else:
         gram = symmetric_matrix(first)
         size = len(gram)
-    if y.shape != (size,):
+    if len(y) != size:
         raise HilbertSDError(
-            f"y must have shape ({size},) to match the {size} points, got {y.shape}; certify one "
-            "output at a time"
+            f"y must have shape ({size},) or ({size}, Q) to match the {size} points, got {y.shape}"
         )
     if size > MOST_POINTS:
         raise HilbertSDError(f"certify takes at most {MOST_POINTS} points, got {size}")
-    return Problem(gram, text, points, y, eps, rounds)
+    return Problem(gram, text, points, y, eps, rounds, joint and y.ndim == 2)
 
 
 def _as_text(kernel: KernelLike) -> str | None:
@@ -206,8 +222,11 @@ def _as_text(kernel: KernelLike) -> str | None:
 
 
 def _decided(certificate: Certificate) -> bool:
-    undecided = any(v.verdict == "undecided" for v in certificate.verdicts)
-    return certificate.outcome != "undecided" and not undecided
+    return _ended(certificate) and all(v.verdict != "undecided" for v in certificate.verdicts)
+
+
+def _ended(certificate: Certificate) -> bool:
+    return all(chain.outcome != "undecided" for chain in certificate.chains)
 
 
 def _certified(
@@ -218,19 +237,21 @@ def _certified(
     for factor in WORKING_FACTORS:
         with flint.ctx.workprec(factor * bits), contextlib.suppress(MorePrecision):
             found = _enclosed(given, exact, bits)
-            if found.outcome != "undecided":
+            if _ended(found):
                 break
     if found is None:
         return None
     with flint.ctx.workprec(bits + GUARD_BITS):
-        chains = _views(found)
-        verdicts = tuple(_verdict(s, chains[s.about]) for s in statements.values())
-    return replace(found, verdicts=verdicts)
+        decided = []
+        for index, chain in enumerate(found.chains):
+            views = _views(found, index)
+            verdicts = tuple(_verdict(s, views[s.about]) for s in statements.values())
+            decided.append(replace(chain, verdicts=verdicts))
+    return replace(found, chains=tuple(decided))
 
 
 def _enclosed(given: Problem, exact: ExactProblem, bits: int) -> Certificate:
     seen = enclosures.spectrum(exact)
-    rounds = enclosures.chain(exact, seen, given.rounds)
 
     def rounded(values: list[flint.arb], width: int) -> tuple[Enclosure, ...]:
         return tuple(enclosures.published(value, width) for value in values)
@@ -238,49 +259,60 @@ def _enclosed(given: Problem, exact: ExactProblem, bits: int) -> Certificate:
     eigenvalues = rounded(seen.eigenvalues, bits)
     if any(low.upper >= high.lower for low, high in pairwise(eigenvalues)):
         raise MorePrecision  # told apart by the balls, not by what would be published
-    last_bit = weight_exponent(Fraction(int(exact.power.p), int(exact.power.q)), bits)
-    return Certificate(
-        problem=given,
-        bits=bits,
-        nullity=exact.size - exact.rank,
-        residual_floor=Fraction(int(exact.floor.p), int(exact.floor.q)),
-        eigenvalues=eigenvalues,
-        multiplicities=tuple(seen.multiplicities),
-        weights=tuple(enclosures.published(w, None, last_bit) for w in seen.weights),
-        multipliers=rounded(rounds.multipliers, 3 * bits // 4),
-        label_ratios=rounded(rounds.label_ratios, bits // 2) if exact.power else (),
-        basis_weights=tuple(rounded(row, bits // 2) for row in rounds.basis_weights),
-        outcome=rounds.outcome,
-        verdicts=(),
-    )
+    chains = []
+    for outputs, eps in zip(given.outputs, given.tolerances, strict=True):
+        rounds = enclosures.chain(exact, seen, outputs, eps)
+        powers = [_sum([exact.powers[q]]) for q in outputs]
+        last_bits = [weight_exponent(power, bits) for power in powers]
+        part = CertifiedChain(
+            residual_floor=_sum(exact.floors[q] for q in outputs),
+            weights=tuple(
+                tuple(enclosures.published(w, None, last_bit) for w in seen.weights[q])
+                for q, last_bit in zip(outputs, last_bits, strict=True)
+            ),
+            multipliers=rounded(rounds.multipliers, 3 * bits // 4),
+            label_ratios=rounded(rounds.label_ratios, bits // 2) if any(powers) else (),
+            basis_weights=tuple(rounded(row, bits // 2) for row in rounds.basis_weights),
+            outcome=rounds.outcome,
+        )
+        chains.append(part)
+    nullity, counts = exact.size - exact.rank, tuple(seen.multiplicities)
+    return Certificate(given, bits, nullity, eigenvalues, counts, tuple(chains))
 
 
-def _views(found: Certificate) -> dict[str, Chain | None]:
-    """The published chain as statements see it; None where no fit starts in the range of G."""
-    size, fits = found.problem.size, len(found.multipliers)
+def _views(whole: Certificate, index: int) -> dict[str, Chain | None]:
+    """A published chain as statements see it; None where no fit starts in the range of G."""
+    found, given = whole.chains[index], whole.problem
+    size, fits = given.size, len(found.multipliers)
 
     def ball(value: Enclosure) -> Ball:
         return Ball.between(value.lower, value.upper)
 
     # The copies of an eigenvalue are one ball; all of the weight lies on the first copy, which a
-    # rotation within the eigenspace arranges.
+    # rotation within the eigenspace arranges, one for each output: they change no sum of squares.
     d, start, distinct = [], [], []
-    for value, weight, count in zip(
-        found.eigenvalues, found.weights, found.multiplicities, strict=True
-    ):
+    shares = [[ball(weight) for weight in row] for row in found.weights]
+    for k, (value, count) in enumerate(zip(whole.eigenvalues, whole.multiplicities, strict=True)):
         distinct.append(len(d))
         d += [ball(value)] * count
-        start += [ball(weight).sqrt()] + [Ball(0)] * (count - 1)
-    nodes, z = balls.array_of(d), [balls.array_of(start)]
+        start.append([row[k].sqrt() for row in shares])
+        start += [[Ball(0)] * len(shares)] * (count - 1)
+    nodes = balls.array_of(d)
+    outputs = balls.array_of(v for row in start for v in row).reshape(len(d), len(shares))
+    first = balls.sum(outputs**2, axis=1)
+    z, columns = [np.sqrt(first) if len(shares) > 1 else outputs[:, 0]], [outputs]
     c = balls.array_of(ball(value) for value in found.multipliers)
     for multiplier in c:
-        z.append(nodes / (multiplier + nodes) * z[-1])
-    allowed = size * found.problem.eps
-    s = balls.array_of([Ball(allowed).sqrt()] * (fits + 1))
+        kept = nodes / (multiplier + nodes)
+        z.append(kept * z[-1])
+        columns.append(kept[:, None] * columns[-1])
+    eps = given.tolerances[index]
+    root = {value: Ball(size * value).sqrt() for value in set(eps)}
+    s = balls.array_of(root[value] for value in [*eps, eps[-1]][: fits + 1])
     on_range = s.copy()
     if fits:
-        on_range[0] = Ball(allowed - size * found.residual_floor).sqrt()
-    whole = Chain(
+        on_range[0] = Ball(size * (eps[0] - found.residual_floor)).sqrt()
+    chain = Chain(
         xp=cast(Any, balls),
         size=size,
         d=nodes,
@@ -288,15 +320,24 @@ def _views(found: Certificate) -> dict[str, Chain | None]:
         c=c,
         s=on_range,
         collapsed=found.outcome == "collapsed",
-        constant=found.residual_floor == 0,
+        constant=found.residual_floor == 0 and len(root) == 1,
         distinct=tuple(distinct),
+        columns=np.stack(columns) if given.joint else None,
     )
     if found.residual_floor == 0:
-        return {"rounds": whole, "chain": whole}
+        return {"rounds": chain, "chain": chain}
     if fits == 0:
-        return {"rounds": whole, "chain": None}
-    later = replace(whole, z=whole.z[1:], c=c[1:], s=s[1:], start=1, constant=True)
-    return {"rounds": whole, "chain": later}
+        return {"rounds": chain, "chain": None}
+    later = replace(
+        chain,
+        z=chain.z[1:],
+        c=c[1:],
+        s=s[1:],
+        start=1,
+        constant=len(set(eps[1:])) <= 1,
+        columns=None if chain.columns is None else chain.columns[1:],
+    )
+    return {"rounds": chain, "chain": later}
 
 
 def _verdict(statement: Statement, chain: Chain | None) -> Verdict:

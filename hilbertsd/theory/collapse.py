@@ -65,8 +65,9 @@ def collapse_criterion(chain: Chain) -> Check:
     r"""Round t has a non-trivial solution if and only if r_t > 1: ±(r_t − 1) >= 0.
 
     For ‖y_t‖ <= √(K ε_t) the zero function is feasible, R(0) = 0, and R is positive elsewhere, u
-    being positive definite: it is the solution. For ‖y_t‖ > √(K ε_t) it is not feasible, and a solution with a finite
-    multiplier exists (:func:`~hilbertsd.theory.multiplier.residual_increases`).
+    being positive definite: it is the solution. For ‖y_t‖ > √(K ε_t) it is not feasible, and a
+    solution with a finite multiplier exists
+    (:func:`~hilbertsd.theory.multiplier.residual_increases`).
 
     Plus where there is a fit, minus where the chain has collapsed. For a fit, r_t is taken as
     ‖y_t‖/‖y_t − y_{t+1}‖, from its own residual instead of ε: a fit with a finite multiplier

@@ -6,7 +6,8 @@ there are (the degree of the minimal polynomial) and how many zeros (the rank) i
 from rational arithmetic, so precision rises until the discs fall into that many groups. Then each
 group holds one eigenvalue, as often as it has discs: repeated eigenvalues and zeros are exact.
 
-A chain sees the labels through the weights W_j = ‖P_j y‖² of the eigenspaces alone. For an
+A chain sees the labels through the weights W_j = ‖P_j y‖² of the eigenspaces alone, summed over
+the outputs where they share a multiplier. For an
 orthonormal basis V of approximate eigenvectors with ρ_i = ‖(G − d_j) v_i‖ and a gap g to the rest
 of the spectrum, ‖(I − P_j) v_i‖ <= ρ_i/g, so ‖P_j − VVᵀ‖ <= √(Σρ_i²)/g (Davis & Kahan 1970, the
 sin Θ theorem), hence |‖P_j y‖ − ‖Vᵀy‖| <= ‖y‖ √(Σρ_i²)/g.
@@ -14,9 +15,10 @@ sin Θ theorem), hence |‖P_j y‖ − ‖Vᵀy‖| <= ‖y‖ √(Σρ_i²)/g.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -34,29 +36,28 @@ class ExactProblem:
 
     Attributes
     ----------
-    gram, y
-        ``fmpq_mat`` G and y (one column).
+    gram, labels
+        ``fmpq_mat`` G and Y, one output a column.
     size, rank, distinct
         K, the rank of G and the number of its distinct eigenvalues.
-    power, allowed, floor
-        ‖y‖², K ε and ε_floor as ``fmpq``.
+    powers, floors
+        ‖y‖² and ε_floor of each output as ``fmpq``.
     """
 
-    def __init__(self, matrix: np.ndarray, y: np.ndarray, eps: Fraction) -> None:
-        self.size = len(y)
+    def __init__(self, matrix: np.ndarray, labels: np.ndarray) -> None:
+        self.size, outputs = labels.shape
         self.gram = flint.fmpq_mat(self.size, self.size, [_fmpq(v) for v in matrix.ravel()])
-        self.y = flint.fmpq_mat(self.size, 1, [_fmpq(v) for v in y])
+        self.labels = flint.fmpq_mat(self.size, outputs, [_fmpq(v) for v in labels.ravel()])
         self.rank = self.gram.rank()
         self.distinct = self.gram.minpoly().degree()
-        self.power = (self.y.transpose() * self.y)[0, 0]
-        self.allowed = self.size * _fmpq(eps)
-        self.floor = self._null_power() / self.size
+        self.powers = _diagonal(self.labels.transpose() * self.labels)
+        self.floors = [power / self.size for power in self._null_powers()]
 
-    def _null_power(self) -> flint.fmpq:
-        """‖y − Py‖², from an exact basis of the null space."""
+    def _null_powers(self) -> list[flint.fmpq]:
+        """‖y − Py‖² of each output, from an exact basis of the null space."""
         size, rank = self.size, self.rank
         if rank == size:
-            return flint.fmpq(0)
+            return [flint.fmpq(0)] * len(self.powers)
         reduced, _ = self.gram.rref()
         pivots = []
         for i in range(rank):
@@ -68,9 +69,13 @@ class ExactProblem:
             basis[j, k] = 1
             for i, pivot in enumerate(pivots):
                 basis[pivot, k] = -reduced[i, j]
-        projected = basis.transpose() * self.y
+        projected = basis.transpose() * self.labels
         coefficients = (basis.transpose() * basis).solve(projected)
-        return (projected.transpose() * coefficients)[0, 0]
+        return _diagonal(projected.transpose() * coefficients)
+
+
+def _diagonal(matrix: Any) -> list[Any]:
+    return [matrix[q, q] for q in range(matrix.nrows())]
 
 
 def _total(values: Iterable[flint.arb]) -> flint.arb:
@@ -83,11 +88,12 @@ def _fmpq(value: Fraction) -> flint.fmpq:
 
 @dataclass(frozen=True)
 class SpectralBalls:
-    """The distinct positive eigenvalues of G, ascending, and what of y lies in their spaces."""
+    """The distinct positive eigenvalues of G, ascending, and what of Y lies in their spaces."""
 
     eigenvalues: list[flint.arb]
     multiplicities: list[int]
-    weights: list[flint.arb]
+    weights: list[list[flint.arb]]
+    """One list an output."""
 
 
 def spectrum(problem: ExactProblem) -> SpectralBalls:
@@ -115,7 +121,7 @@ def spectrum(problem: ExactProblem) -> SpectralBalls:
         raise MorePrecision
     nullity = problem.size - problem.rank
     eigenvalues, multiplicities, weights = [], [], []
-    labels = flint.arb_mat(problem.y)
+    labels = flint.arb_mat(problem.labels)
     for k, (ball, members) in enumerate(clusters):
         if ball < 0:
             raise HilbertSDError(
@@ -132,10 +138,11 @@ def spectrum(problem: ExactProblem) -> SpectralBalls:
         gap = _gap(ball, [other for i, (other, _) in enumerate(clusters) if i != k])
         eigenvalues.append(ball)
         multiplicities.append(len(members))
-        weights.append(_weight(gram, labels, ball, [columns[i] for i in members], gap))
+        weights.append(_weights(gram, labels, ball, [columns[i] for i in members], gap))
     if sum(multiplicities) != problem.rank:
         raise MorePrecision
-    return SpectralBalls(eigenvalues, multiplicities, weights)
+    outputs = range(problem.labels.ncols())
+    return SpectralBalls(eigenvalues, multiplicities, [[w[q] for w in weights] for q in outputs])
 
 
 def _real_basis(vectors: flint.acb_mat) -> list[list[flint.arb]]:
@@ -181,20 +188,20 @@ def _gap(ball: flint.arb, others: list[flint.arb]) -> flint.arb | None:
     return min(distances) if distances else None
 
 
-def _weight(
+def _weights(
     gram: flint.arb_mat,
-    y: flint.arb_mat,
+    labels: flint.arb_mat,
     value: flint.arb,
     columns: list[list[flint.arb]],
     gap: flint.arb | None,
-) -> flint.arb:
-    """‖P y‖² for the eigenspace of an eigenvalue, which the columns approximate."""
-    power = (y.transpose() * y)[0, 0]
+) -> list[flint.arb]:
+    """‖P y‖² of each output for the eigenspace of an eigenvalue, which the columns approximate."""
+    powers = _diagonal(labels.transpose() * labels)
     if gap is None:  # one eigenvalue only: P is the identity
-        return power
+        return powers
     size = len(columns[0])
     basis: list[flint.arb_mat] = []
-    squares, seen = flint.arb(0), flint.arb(0)
+    squares, seen = flint.arb(0), [flint.arb(0) for _ in powers]
     for column in columns:
         v = flint.arb_mat(size, 1, column)
         for u in basis:
@@ -202,20 +209,23 @@ def _weight(
         v = v / (v.transpose() * v)[0, 0].sqrt()
         residual = gram * v - v * value
         squares += (residual.transpose() * residual)[0, 0].abs_upper()
-        coefficient = (y.transpose() * v)[0, 0]
-        seen += coefficient * coefficient
+        coefficients = (labels.transpose() * v).entries()
+        seen = [s + c * c for s, c in zip(seen, coefficients, strict=True)]
         basis.append(v)
     sine = squares.abs_upper().sqrt() / gap
     if not sine < 1:
         raise MorePrecision
-    slack = (sine * power.sqrt()).abs_upper()
-    norm = (seen.nonnegative_part().sqrt() + flint.arb(0, slack)).nonnegative_part()
-    return norm * norm
+    found = []
+    for square, power in zip(seen, powers, strict=True):
+        slack = (sine * power.sqrt()).abs_upper()
+        norm = (square.nonnegative_part().sqrt() + flint.arb(0, slack)).nonnegative_part()
+        found.append(norm * norm)
+    return found
 
 
 @dataclass(frozen=True)
 class ChainBalls:
-    """The rounds of one chain; see :class:`~hilbertsd.theory.certificate.Certificate`."""
+    """The rounds of one chain; see :class:`~hilbertsd.theory.certificate.CertifiedChain`."""
 
     multipliers: list[flint.arb]
     label_ratios: list[flint.arb]
@@ -223,24 +233,35 @@ class ChainBalls:
     outcome: Outcome
 
 
-def chain(problem: ExactProblem, seen: SpectralBalls, rounds: int) -> ChainBalls:
-    """Enclose the rounds, until collapse or the end is proved or r_t cannot be told from 1."""
+def chain(
+    problem: ExactProblem,
+    seen: SpectralBalls,
+    outputs: Sequence[int],
+    tolerances: Sequence[Fraction],
+) -> ChainBalls:
+    """Enclose the rounds, until collapse or the end is proved or r_t cannot be told from 1.
+
+    The outputs share their multipliers; there is a tolerance for each fit.
+    """
     d = seen.eigenvalues
     kept = [flint.arb(1) for _ in d]
-    squares = list(seen.weights)
-    scale = flint.arb(problem.allowed).sqrt()
+    weights = [_total(column) for column in zip(*(seen.weights[q] for q in outputs), strict=True)]
+    squares = weights
+    power = sum((problem.powers[q] for q in outputs), flint.fmpq(0))
+    floor = sum((problem.floors[q] for q in outputs), flint.fmpq(0))
+    allowed = [problem.size * _fmpq(eps) for eps in tolerances]
     c: list[flint.arb] = []
-    ratios, rows = [(flint.arb(problem.power).sqrt() / scale)], []
-    if problem.power <= problem.allowed:
+    ratios, rows = [(flint.arb(power) / allowed[0]).sqrt()], []
+    if power <= allowed[0]:
         return ChainBalls(c, ratios, rows, "collapsed")
-    target = flint.arb(problem.allowed - problem.size * problem.floor)
-    for _ in range(rounds + 1):
-        multiplier = _multiplier(d, squares, target)
+    target = allowed[0] - problem.size * floor
+    for following in [*allowed[1:], allowed[-1]]:
+        multiplier = _multiplier(d, squares, flint.arb(target))
         shrink = [v / (multiplier + v) for v in d]
         kept = [k * a for k, a in zip(kept, shrink, strict=True)]
-        squares = [w * k * k for w, k in zip(seen.weights, kept, strict=True)]
-        target = flint.arb(problem.allowed)
-        ratio = _total(squares).sqrt() / scale
+        squares = [w * k * k for w, k in zip(weights, kept, strict=True)]
+        target = following
+        ratio = (_total(squares) / following).sqrt()
         if not ratio < 1 and not ratio > 1:
             # cut before the fit whose successor is open
             return ChainBalls(c, ratios, rows, "undecided")

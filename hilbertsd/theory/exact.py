@@ -80,7 +80,7 @@ def rationals(name: str, values: Any) -> np.ndarray:
         raise HilbertSDError(f"{name} is empty; at least one number is needed")
     result = np.empty(array.shape, dtype=object)
     for index in np.ndindex(array.shape):
-        place = f"{name}[{', '.join(map(str, index))}]"
+        place = f"{name}[{', '.join(map(str, index))}]" if index else name
         result[index] = rational(place, array[index])
     return result
 

@@ -51,3 +51,12 @@ def small_certificate():
     gram, q = rational_gram([0, 1, 1, "5/2"], seed=3)
     y = q @ np.array([Fraction(1, 20), 1, 2, 3], dtype=object)
     return certify(gram, y, "3/10", 6, statements=OWN)
+
+
+@functools.cache
+def outputs_certificate(joint: bool = False):
+    """Two outputs; a tolerance an output and fit, or one a fit for both of them."""
+    gram, q = rational_gram([0, 1, 1, "5/2"], seed=3)
+    labels = [[Fraction(1, 20), Fraction(1, 30)], [1, 2], [2, -1], [3, 5]]
+    eps = [["1/2"], ["1/3"], ["1/4"]] if joint else [["1/2", "1/3"], ["1/3", "1/4"]]
+    return certify(gram, q @ np.array(labels), eps, len(eps) - 1, joint=joint, statements=OWN)

@@ -21,7 +21,14 @@ from hilbertsd.theory.exact import exact_gram, rational
 
 pytest.importorskip("flint", reason="certificates need python-flint, the extra 'certify'")
 
-from certified import ACTIVE, OWN, own_statement, rational_gram, small_certificate
+from certified import (
+    ACTIVE,
+    OWN,
+    outputs_certificate,
+    own_statement,
+    rational_gram,
+    small_certificate,
+)
 
 from hilbertsd.theory import balls, enclosures
 from hilbertsd.theory.balls import Ball, Undecided, flint
@@ -111,8 +118,9 @@ def test_repeated_and_zero_eigenvalues_are_exact():
     assert found.residual_floor == Fraction(1, 20) ** 2 / 4
     assert inside(found.eigenvalues[0], Fraction(1))
     assert inside(found.eigenvalues[1], Fraction(5, 2))
-    assert inside(found.weights[0], Fraction(5))
-    assert inside(found.weights[1], Fraction(9))
+    (weights,) = found.weights
+    assert inside(weights[0], Fraction(5))
+    assert inside(weights[1], Fraction(9))
 
 
 def test_eigenvalues_that_nearly_repeat_are_told_apart():
@@ -202,6 +210,97 @@ def test_a_label_ratio_of_exactly_one_is_not_decided():
     check_certificate(found.to_json(), OWN)
 
 
+# ---- several outputs, and a tolerance a fit
+
+
+def numbers(chain) -> tuple:
+    return (
+        chain.residual_floor,
+        chain.multipliers,
+        chain.label_ratios,
+        chain.basis_weights,
+        chain.outcome,
+        chain.verdicts,
+    )
+
+
+def test_separate_outputs_are_certified_as_if_they_were_alone():
+    gram, q = rational_gram([0, "1/10", "1/10", 1], seed=4)
+    Y = q @ np.array([[Fraction(1, 20), 0], [1, 2], [2, -1], [3, 5]])
+    found = certify(gram, Y, ["1/5", "1/2"], 9)
+    alone = [certify(gram, Y[:, k], eps, 9) for k, eps in enumerate(("1/5", "1/2"))]
+    assert [numbers(c) for c in found.chains] == [numbers(c.chains[0]) for c in alone]
+    assert found.collapse_round == tuple(c.collapse_round for c in alone)
+    assert found.verdicts == alone[0].verdicts + alone[1].verdicts
+    assert check_certificate(found.to_json()) == found.verdicts
+    with pytest.raises(hsd.HilbertSDError, match="2 chains"):
+        _ = found.multipliers
+
+
+def test_joint_outputs_are_certified_as_their_row_norms_are():
+    """The spectral measure is summed over the outputs: (3, 4), (5, 12), (8, 15) as 5, 13, 17."""
+    d = [Fraction(1, 10), Fraction(1, 2), Fraction(1)]
+    gram = np.diag(d) + Fraction(0)
+    together = certify(gram, [[3, 4], [5, 12], [8, 15]], "3/2", 20, joint=True)
+    alone = certify(gram, [5, 13, 17], "3/2", 20)
+    (chain,) = together.chains
+    assert numbers(chain)[:5] == numbers(alone.chains[0])[:5]
+    assert together.collapse_round == (alone.collapse_round,) * 2
+    verdicts = {v.name: v for v in chain.verdicts}
+    assert (verdicts["joint_outputs"].verdict, verdicts["joint_outputs"].holds_to) == (
+        "proved",
+        "1e-30",
+    )
+    assert {v.verdict for v in chain.verdicts} == {"proved"}
+    assert check_certificate(together.to_json()) == together.verdicts
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_outputs_and_a_tolerance_a_fit_against_the_library(joint):
+    case = problems.problem(seed=4, size=5, decades=2)
+    Y = np.stack([case.y, case.y[::-1], np.roll(case.y, 2)], axis=1)
+    eps = case.eps * np.linspace(1, 2, 6)[:, None] * (1 if joint else np.array([1, 0.7, 1.5]))
+    found = certify(case.gram, Y, eps, 5, joint=joint)
+    result = hsd.self_distill(case.gram, Y, eps, 5, joint=joint)
+    assert found.collapse_round == result.collapse_round
+    assert {v.verdict for v in found.verdicts} <= {"proved", "not applicable"}
+    for outputs, chain in zip(found.problem.outputs, found.chains, strict=True):
+        fits = len(chain.multipliers)
+        for q in outputs:
+            for own, other in (
+                (chain.multipliers, result.multipliers[:fits, q]),
+                (chain.label_ratios, result.label_ratios[: fits + 1, q]),
+            ):
+                problems.assert_close([float(v) for v in own], other, rtol=CONDITIONED)
+    assert check_certificate(found.to_json()) == found.verdicts
+
+
+def test_a_tolerance_a_fit_leaves_only_statements_about_single_rounds():
+    found = certify(np.diag([0.5, 1.0]), [1.0, 2.0], [0.3, 0.2, 0.1], 2)
+    for verdict in found.verdicts:
+        if verdict.reason is not None and "same tolerance" in verdict.reason:
+            assert REGISTRY[verdict.name].about == "chain"
+            assert verdict.verdict == "not applicable"
+    assert {v.verdict for v in found.verdicts} == {"proved", "not applicable"}
+
+
+def test_the_floors_of_joint_outputs_add_up():
+    found, joint = outputs_certificate(), outputs_certificate(joint=True)
+    floors = [Fraction(1, 20) ** 2 / 4, Fraction(1, 30) ** 2 / 4]
+    assert [chain.residual_floor for chain in found.chains] == floors
+    assert [chain.residual_floor for chain in joint.chains] == [sum(floors)]
+
+
+def test_an_infeasible_tolerance_of_one_output_is_refused():
+    G, Y = np.diag([0.0, 1.0]), [[0.1, 1.0], [2.0, 2.0]]
+    assert certify(G, Y, [0.1, 0.9], statements={}).collapse_round
+    with pytest.raises(hsd.InfeasibleToleranceError):
+        certify(G, Y, [0.1, 0.4])
+    with pytest.raises(hsd.InfeasibleToleranceError):
+        certify(G, Y, 0.5, joint=True)
+    assert certify(G, Y, 0.6, joint=True, statements={}).collapse_round
+
+
 @pytest.mark.parametrize(
     ("G", "y", "eps"),
     [
@@ -273,19 +372,19 @@ def test_planted_mistakes_are_refuted():
         f"{name} {k}": replace(false, name=f"{name} {k}")
         for name, variants in PLANTED.items()
         for k, false in enumerate(variants)
-        if name != "joint_outputs"  # certificates are about one output
     }
     ramp = (np.diag([1.0, 1.05, 1.1, 1.2]), np.ones(4), 0.03, 30)
     one_scale = (np.eye(4) / 4, np.ones(4), 1 / 8.5**2, 10)
     staircase = (np.diag(10.0 ** np.arange(-8, 1, 2)), np.ones(5), 0.9 / 5, 20)
     _, y = hsd.datasets.example()
     cases = [(SPLINE, TENTHS, y, "0.045", 10), one_scale, staircase, ramp]
+    outputs = (np.diag([0.1, 0.5, 1.0]), np.array([[1.0, 2.0], [0.0, 1.0], [3.0, 1.0]]), 0.2)
     assert len(planted) > 90
     refuted = set()
-    for case in cases:
-        false = certify(*case, max_bits=256, statements=planted)
+    for case, joint in [*((case, False) for case in cases), (outputs, True)]:
+        false = certify(*case, joint=joint, max_bits=256, statements=planted)
         refuted |= {v.name for v in false.verdicts if v.verdict == "refuted"}
-        true = certify(*case)
+        true = certify(*case, joint=joint)
         assert {v.verdict for v in true.verdicts} <= {"proved", "not applicable"}
     assert refuted == set(planted)
 
@@ -300,7 +399,12 @@ def test_planted_mistakes_are_refuted():
         ((np.eye(2), [1.0, 2.0], "x"), "not a finite rational"),
         ((np.eye(2), [1.0, 2.0], "1e999999999"), "not a finite rational"),
         ((np.eye(2), [1.0, 2.0, 3.0], 1), "shape"),
-        ((np.eye(2), np.ones((2, 2)), 1), "one output"),
+        ((np.eye(2), np.ones((2, 2, 1)), 1), "shape"),
+        ((np.eye(2), np.ones((3, 2)), 1), "shape"),
+        ((np.eye(2), np.ones((2, 101)), 1), "100 outputs"),
+        ((np.eye(2), np.ones((2, 2)), [1, 2, 3]), "one an output"),
+        ((np.eye(2), [1.0, 2.0], [0.1, 0.2], 2), r"one a fit .*3"),
+        ((np.eye(2), [1.0, 2.0], [0.1, 0], 1), "positive"),
         ((np.eye(2), [1.0, float("nan")], 1), r"y\[1\]"),
         ((np.eye(2), [1.0, 2.0]), "arguments"),
         ((np.eye(2), [1.0, 2.0], 0.1, -1), "rounds"),

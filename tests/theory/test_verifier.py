@@ -14,7 +14,7 @@ pytest.importorskip("flint", reason="certificates need python-flint, the extra '
 
 from dataclasses import replace
 
-from certified import OWN, rational_gram, small_certificate
+from certified import OWN, outputs_certificate, rational_gram, small_certificate
 
 from hilbertsd.theory import certificate, enclosures, verifier
 from hilbertsd.theory.balls import flint
@@ -75,6 +75,8 @@ def alterations(value):
     if isinstance(value, str) and value.lstrip("-").replace("/", "").isdigit():
         moved = Fraction(value) + Fraction(1, 10**40)
         return [str(moved), str(-Fraction(value) - 1), f"{value}0"]
+    if isinstance(value, bool):
+        return [not value, int(value), str(value)]
     if isinstance(value, int):
         return [value + 1, value - 1, True, float(value), str(value)]
     if value is None:
@@ -107,7 +109,14 @@ def spline_certificate():
     return certify(SPLINE, ["0", "1/4", "2/3"], ["1/100", 1, 2], "1/10", 3, statements=OWN)
 
 
-@pytest.mark.parametrize("make", [small_certificate, spline_certificate])
+def joint_certificate():
+    return outputs_certificate(joint=True)
+
+
+MAKERS = [small_certificate, spline_certificate, outputs_certificate, joint_certificate]
+
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_every_altered_certificate_is_refused(make):
     text = make().to_json()
     document = json.loads(text)
@@ -128,13 +137,15 @@ def test_every_altered_certificate_is_refused(make):
 
 def test_the_rounds_asked_for_bound_the_fits():
     document = json.loads(small_certificate().to_json())
-    fits = len(document["chain"]["multipliers"])
-    assert document["chain"]["outcome"] == "collapsed"
+    (chain,) = document["chains"]
+    fits = len(chain["multipliers"])
+    assert chain["outcome"] == "collapsed"
     assert refused(sealed(put(document, ("problem", "rounds"), fits - 2)))
 
 
-def test_missing_extra_and_repeated_entries_are_refused():
-    document = json.loads(small_certificate().to_json())
+@pytest.mark.parametrize("make", [small_certificate, joint_certificate])
+def test_missing_extra_and_repeated_entries_are_refused(make):
+    document = json.loads(make().to_json())
     for path, node in containers(document):
         for key in list(node) if isinstance(node, dict) else range(len(node)):
             changed = put(document, (*path, key), None)
@@ -157,12 +168,13 @@ def test_missing_extra_and_repeated_entries_are_refused():
         else:
             parent.append(parent[-1] if parent else 1)
         assert refused(sealed(changed)), f"more in {path}"
-    text = small_certificate().to_json()
+    text = make().to_json()
     assert refused(text.replace('"bits": 256', '"bits": 512, "bits": 256'))
 
 
-def test_exchanged_entries_are_refused():
-    document = json.loads(small_certificate().to_json())
+@pytest.mark.parametrize("make", MAKERS)
+def test_exchanged_entries_are_refused(make):
+    document = json.loads(make().to_json())
     for path, node in containers(document):
         if isinstance(node, list) and len(node) > 1 and node[0] != node[1]:
             changed = put(document, (*path, 0), node[1])
@@ -203,7 +215,14 @@ def test_hostile_text_is_refused(text):
         (("problem", "rounds"), 10**9),
         (("bits",), 10**9),
         (("spectrum", "eigenvalues"), ["0x1p99999999999"] * 2),
-        (("spectrum", "residual_floor"), "0x1/0x0"),
+        (("chains", 0, "residual_floor"), "0x1/0x0"),
+        (("chains",), []),
+        (("problem", "y"), [["1", "2"], ["1"], ["1", "2"]]),
+        (("problem", "y"), [["1"] * 101] * 3),
+        (("problem", "y"), "1"),
+        (("problem", "eps"), [["1/10", "1/10"]]),
+        (("problem", "eps"), []),
+        (("problem", "joint"), True),
     ],
 )
 def test_hostile_fields_are_refused(path, value):
@@ -222,9 +241,9 @@ def test_a_maker_with_a_fault_is_found_out(monkeypatch):
     check_certificate(made(), {})
     with flint.ctx.workprec(200):
         one = flint.arb(1) + flint.arb(2) ** -120
-    multiplier, weight, spectrum = (
+    multiplier, weights, spectrum = (
         enclosures._multiplier,
-        enclosures._weight,
+        enclosures._weights,
         enclosures.spectrum,
     )
 
@@ -234,7 +253,7 @@ def test_a_maker_with_a_fault_is_found_out(monkeypatch):
 
     faults = {
         "_multiplier": lambda *a: multiplier(*a) * one,
-        "_weight": lambda *a: weight(*a) * one,
+        "_weights": lambda *a: [weight * one for weight in weights(*a)],
         "spectrum": shifted,
     }
     for name, fault in faults.items():
@@ -265,7 +284,7 @@ def test_a_certificate_of_other_statements_is_refused():
 
 def test_the_checker_calls_nothing_of_the_maker(monkeypatch):
     text = small_certificate().to_json()
-    for name in ("spectrum", "chain", "published", "ExactProblem", "_multiplier", "_weight"):
+    for name in ("spectrum", "chain", "published", "ExactProblem", "_multiplier", "_weights"):
         monkeypatch.delattr(enclosures, name)
     assert "certify" not in vars(verifier)
     assert "enclosures" not in vars(verifier)

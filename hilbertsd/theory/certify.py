@@ -91,7 +91,9 @@ def certify(
     about (G + Gᵀ)/2, formed in rationals, where rounding left G a little unsymmetric. A Gram
     matrix that should be singular is, in floats, mostly not: that of the cubic spline on the
     floats 0, 0.1, .. 1, evaluated as (59) is written, has exact rank 10 instead of 9 and a
-    negative eigenvalue, and is refused. So is every G with a negative eigenvalue, however small.
+    negative eigenvalue, and is refused. So is every G with a negative eigenvalue, however small;
+    the error names a multiple of the identity that lifts it above 0, of the size of rounding, for
+    kernels such as the Gaussian, which have no rational form.
 
     ``certify(kernel, x, y, eps, rounds)`` builds the Gram matrix in rationals, for kernels that
     are rational functions: splines, Brownian motion and bridge, polynomials, and what is made of
@@ -147,7 +149,7 @@ def certify(
     (2, 4)
     >>> G, Y = [["2/3", "1/3"], ["1/3", "2/3"]], [["1", "2"], ["0", "1"]]
     >>> certify(G, Y, "1/10").collapse_round, certify(G, Y, "1/5", joint=True).collapse_round
-    ((2, 5), (5, 5))
+    ((2, 5), (3, 3))
     """
     given = _given(problem, args, inputs.flag("joint", joint))
     if not 64 <= bits <= max_bits <= MOST_BITS or bits % 4:

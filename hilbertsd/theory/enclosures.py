@@ -26,6 +26,8 @@ from hilbertsd.errors import HilbertSDError
 from hilbertsd.theory.balls import flint
 from hilbertsd.theory.certificate import RADIUS, Enclosure, Outcome
 
+UNIT = float(np.finfo(float).eps)
+
 
 class MorePrecision(ArithmeticError):
     """The working precision does not suffice for what is asked."""
@@ -124,13 +126,7 @@ def spectrum(problem: ExactProblem) -> SpectralBalls:
     labels = flint.arb_mat(problem.labels)
     for k, (ball, members) in enumerate(clusters):
         if ball < 0:
-            raise HilbertSDError(
-                "G, taken as the exact rationals its numbers are, is not positive semidefinite: "
-                f"its smallest eigenvalue is {ball.mid().str(6, radius=False)}, of exact rank "
-                f"{problem.rank} of {problem.size}. Rounding does that to Gram matrices that "
-                "should be singular; certify(kernel, x, y, eps, rounds) builds the Gram matrix "
-                "in rationals instead."
-            )
+            raise _indefinite(problem, ball, clusters[-1][0])
         if ball.contains(0):
             if nullity != len(members):
                 raise MorePrecision
@@ -143,6 +139,30 @@ def spectrum(problem: ExactProblem) -> SpectralBalls:
         raise MorePrecision
     outputs = range(problem.labels.ncols())
     return SpectralBalls(eigenvalues, multiplicities, [[w[q] for w in weights] for q in outputs])
+
+
+def _indefinite(problem: ExactProblem, smallest: flint.arb, largest: flint.arb) -> HilbertSDError:
+    """What to do about a negative eigenvalue: of the size of rounding, or more."""
+    least = float(smallest.mid())
+    rounding = problem.size * UNIT * abs(float(largest.mid()))
+    fact = (
+        "G, taken as the exact rationals its numbers are, is not positive semidefinite: its "
+        f"smallest eigenvalue is {least:.6g}, of exact rank {problem.rank} of {problem.size}. "
+    )
+    if -least > rounding:
+        return HilbertSDError(
+            f"{fact}That is beyond rounding, K·2.2e-16·d_max = {rounding:.1g}: check that the "
+            "kernel is positive definite and that G holds its values over K"
+        )
+    mantissa, exponent = f"{rounding - least:.0e}".split("e")
+    lift = f"{int(mantissa) + 1}e{int(exponent)}"
+    return HilbertSDError(
+        f"{fact}Rounding does that to Gram matrices that should be singular. If the kernel is a "
+        "rational function (splines, Brownian motion and bridge, polynomials), take "
+        "certify(kernel, x, y, eps, rounds), which builds the Gram matrix in rationals. Any "
+        f"other: certify(G + {lift} * np.eye({problem.size}), y, eps, rounds), which is a problem "
+        "within rounding of this one and has no null space"
+    )
 
 
 def _real_basis(vectors: flint.acb_mat) -> list[list[flint.arb]]:

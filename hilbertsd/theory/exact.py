@@ -137,7 +137,8 @@ def exact_gram(kernel: Kernel | Callable[[Any, Any], Any], x: Any) -> np.ndarray
     size = len(points)
     refusal = HilbertSDError(
         f"{kernel!r} does not take rational points to rational numbers; certify its Gram matrix "
-        "in floating point instead: certify(hilbertsd.gram(kernel, x), y, eps, rounds)"
+        "in floating point instead: certify(hilbertsd.gram(kernel, x), y, eps, rounds); where "
+        "rounding leaves that with a negative eigenvalue, the error says what to add to it"
     )
     left, right = points[:, None, :], points[None, :, :]
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from dataclasses import replace
 from fractions import Fraction
 
@@ -109,6 +110,31 @@ def test_floats_of_a_singular_gram_matrix():
     on_floats = certify(SPLINE, x, y, "0.045")
     assert (on_floats.rank, on_floats.collapse_round) == (9, 4)
     assert on_floats.multipliers != example_certificate().multipliers  # 0.1 is not 1/10
+
+
+@pytest.mark.parametrize("length_scale", [0.3, 0.5])
+def test_a_singular_gaussian_gram_matrix_is_certified_as_its_error_says(length_scale):
+    x = np.linspace(0, 1, 40)
+    y, kernel = np.sin(6 * x), hsd.kernels.gaussian(length_scale)
+    G = hsd.gram(kernel, x)
+    with pytest.raises(hsd.HilbertSDError, match=r"hilbertsd\.gram\(kernel, x\).*what to add"):
+        certify(kernel, x, y, 0.01)
+    with pytest.raises(hsd.HilbertSDError, match="no null space") as refused:
+        certify(G, y, 0.01)
+    (lift,) = re.findall(r"certify\(G \+ (\S+) \* np\.eye\(40\)", str(refused.value))
+    assert float(lift) < 1e-13
+    found = certify(G + float(lift) * np.eye(40), y, 0.01, 3, statements=OWN)
+    result = hsd.self_distill(G, y, 0.01, 3)
+    assert found.rank == 40 > result.spectrum.rank
+    problems.assert_close(
+        [float(c) for c in found.multipliers], result.multipliers, rtol=CONDITIONED
+    )
+    check_certificate(found.to_json(), OWN)
+
+
+def test_a_matrix_that_is_negative_beyond_rounding_is_no_gram_matrix():
+    with pytest.raises(hsd.HilbertSDError, match=r"beyond rounding.*positive definite"):
+        certify(np.diag([-1e-12, 1.0]), [1.0, 2.0], 0.1)
 
 
 def test_repeated_and_zero_eigenvalues_are_exact():

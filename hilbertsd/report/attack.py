@@ -36,7 +36,7 @@ def text(attacks: Sequence[Attack], line: str) -> str:
         table.add_column(heading, justify="right", width=width, overflow="fold")
     for found in attacks:
         nearest = found.nearest
-        mark = {True: " VIOLATED", None: " undecided", False: ""}[nearest.violated]
+        mark = {True: " VIOLATED", None: " undecided", False: ""}[found.violated]
         numbers = [nearest.slack, nearest.condition_number, nearest.label_ratio]
         numbers += [found.by[name][-1][1] for name in symbols]
         title = SHORT.get(found.name, found.title)

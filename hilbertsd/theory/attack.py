@@ -4,6 +4,9 @@ A chain is searched by its end (:mod:`hilbertsd.theory.backward`): every point o
 spectrum and last labels y_n, and the chain of n non-trivial fits before them is explicit. So there
 is nothing infeasible to avoid, nothing cancels, and gradients need no implicit function.
 
+A null space, or a tolerance that varies from round to round, is another box: statements about
+single rounds claim to hold there too.
+
 Random points and corners of the box come first, then differential evolution, then projected
 gradient descent from the best, on a soft minimum over the statement's entries. What looks like a
 violation has to be confirmed, see :mod:`hilbertsd.theory.confirmation`, before it is called one.
@@ -20,7 +23,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +43,7 @@ NEAREST = 4
 """So many of the nearest chains of a search are evaluated in high precision; more, up to
 ``MOST_EVALUATED``, while floats and digits disagree on them."""
 MOST_EVALUATED = 12
+Tolerances = Literal["constant", "null space", "every round"]
 SCALE, LARGEST = 0.25, 8.0
 """√(Kε) and d_max. Every claim is free of units; away from 1, formulas that are not show it."""
 INSIDE = 1e-14
@@ -60,6 +64,11 @@ class Space:
         Largest r_n of chains that do not end in collapse.
     label_decades
         Orders of magnitude between the last labels' coordinates.
+    tolerances
+        ``"constant"``; ``"null space"``: one more node, of eigenvalue 0, whose share of the labels
+        leaves less of the tolerance to the first round; ``"every round"``: each has its own.
+    tolerance_decades
+        Orders of magnitude between the square roots of tolerances that are not constant.
     """
 
     nodes: int = 4
@@ -67,16 +76,28 @@ class Space:
     kappa: tuple[float, float] = (1.0, 1e6)
     label_ratio: float = 1e4
     label_decades: float = 16.0
+    tolerances: Tolerances = "constant"
+    tolerance_decades: float = 4.0
+
+    @property
+    def size(self) -> int:
+        """K: the nodes, and the one of eigenvalue 0 if there is a null space."""
+        return self.nodes + (self.tolerances == "null space")
+
+    @property
+    def free_tolerances(self) -> int:
+        """How many tolerances are not that of y_n."""
+        return {"constant": 0, "null space": 1, "every round": self.fits}[self.tolerances]
 
     @property
     def dimension(self) -> int:
-        """κ, r_n, the m − 2 eigenvalues between the ends, and the labels."""
-        return 2 + max(self.nodes - 2, 0) + self.nodes
+        """κ, r_n, the m − 2 eigenvalues between the ends, free tolerances, and the labels."""
+        return 2 + max(self.nodes - 2, 0) + self.free_tolerances + self.nodes
 
     def point(
         self, theta: Any, collapsed: bool, xp: Any = np, log_kappa: Any = None
-    ) -> tuple[Any, Any]:
-        """Spectrum, ascending, and last labels of a point of the unit box."""
+    ) -> tuple[Any, Any, Any]:
+        """Spectrum, ascending, last labels, and √(Kε) or n + 1 of them, of a point of the box."""
         m = self.nodes
         low, high = np.log(self.kappa) if log_kappa is None else log_kappa
         width = low + (high - low) * theta[0]
@@ -88,7 +109,19 @@ class Space:
             ratio = (1e-6 + (1 - 1e-6) * theta[1]) * (1 - INSIDE)
         else:
             ratio = 1 + xp.exp(np.log(1e-6) + np.log(self.label_ratio / 1e-6) * theta[1])
-        return LARGEST * d, SCALE * ratio * size / xp.sqrt(xp.sum(size**2))
+        last = SCALE * ratio * size / xp.sqrt(xp.sum(size**2))
+        count = self.free_tolerances
+        if count == 0:
+            return LARGEST * d, last, SCALE
+        centre = 1.0 if self.tolerances == "null space" else 0.5  # ε − ε_floor is at most ε
+        free = theta[-m - count : -m] - centre
+        s = SCALE * xp.exp(self.tolerance_decades * np.log(10) * free)
+        return LARGEST * d, last, xp.concatenate([s, SCALE * xp.ones(self.fits + 1 - count)])
+
+    def chain(self, theta: Any, collapsed: bool, xp: Any = np, log_kappa: Any = None) -> Chain:
+        """The chain of a point of the unit box."""
+        d, last, s = self.point(theta, collapsed, xp, log_kappa)
+        return chain_to(last, d, self.fits, collapsed, s, xp=xp, size=self.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +138,9 @@ class Nearest:
     confirmed_by
         What decided.
     eigenvalues, coordinates, eps, fits, collapsed
-        The chain: d, z_0, ε, its non-trivial fits n and whether y_n has collapsed; with n − 1
-        rounds, or n where it has, it can be run again. None where no chain was found.
+        The chain: d, z_0, ε (an array, one a fit, where it is not constant), its non-trivial fits
+        n and whether y_n has collapsed; with n − 1 rounds, or n where it has, it can be run again.
+        None where no chain was found.
     last
         z_n, from which :func:`hilbertsd.theory.backward.chain_to` rebuilds it to rounding.
     by_gradient
@@ -120,7 +154,7 @@ class Nearest:
     eigenvalues: np.ndarray | None
     coordinates: np.ndarray | None
     last: np.ndarray | None
-    eps: float
+    eps: float | np.ndarray
     fits: int
     collapsed: bool
     by_gradient: bool
@@ -129,15 +163,15 @@ class Nearest:
 
     @property
     def condition_number(self) -> float:
-        """κ of the chain found."""
+        """κ of the chain found, over the range."""
         d = self.eigenvalues
-        return float("nan") if d is None else float(d[-1] / d[0])
+        return float("nan") if d is None else float(d[-1] / d[d > 0][0])
 
     @property
     def label_ratio(self) -> float:
         """r_0 of the chain found."""
         z = self.coordinates
-        return float("nan") if z is None else float(np.sqrt(np.mean(z**2) / self.eps))
+        return float("nan") if z is None else float(np.sqrt(np.mean(z**2) / np.ravel(self.eps)[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +183,9 @@ class Attack:
     name, title, kind
         Of the statement.
     nearest
-        Over the whole box.
+        Over the whole box, of chains of constant tolerance in the range.
+    elsewhere
+        The same with a ``"null space"``, and with another tolerance in ``"every round"``.
     by
         The least slack along three lines: ``"kappa"`` at fixed κ, ``"nodes"`` at fixed m and
         ``"fits"`` at fixed n, each a tuple of (value, least slack).
@@ -160,11 +196,12 @@ class Attack:
     kind: str
     nearest: Nearest
     by: dict[str, tuple[tuple[float, float], ...]]
+    elsewhere: dict[str, Nearest] = dataclasses.field(default_factory=dict)
 
     @property
     def violated(self) -> bool | None:
         """Whether a violation was confirmed; None if one is apparent and undecided."""
-        return self.nearest.violated
+        return min([self.nearest, *self.elsewhere.values()], key=_rank).violated
 
 
 @dataclass(frozen=True)
@@ -182,6 +219,8 @@ class Effort:
 
 KAPPAS, NODES, FITS = (1.0, 10.0, 1e2, 1e4), (2, 4, 8), (1, 3, 9)
 """The lines along which slack is followed."""
+ELSEWHERE: tuple[Tolerances, ...] = ("null space", "every round")
+"""Chains that only statements about single rounds claim anything of."""
 
 
 def attack(
@@ -203,7 +242,8 @@ def attack(
     space
         The box; by default four nodes, three fits, κ <= 10⁶.
     effort
-        How long the main search takes; those along the lines take a third of its iterations.
+        How long each main search takes: over the box, with a null space, and with a tolerance that
+        varies. Those along the lines take a third of its iterations.
     seed
         The result is a function of the seed and the versions of the libraries.
     kappas, nodes, fits
@@ -228,7 +268,11 @@ def attack(
         found = [search(claim, s, effort=less, seed=seed) for s in spaces]
         lines[name] = tuple((float(v), f.slack) for v, f in zip(values, found, strict=True))
         nearest = min(nearest, *found, key=_rank)
-    return Attack(claim.name, claim.title, claim.kind, nearest, lines)
+    elsewhere = {
+        where: search(claim, dataclasses.replace(space, tolerances=where), effort=effort, seed=seed)
+        for where in ELSEWHERE
+    }
+    return Attack(claim.name, claim.title, claim.kind, nearest, lines, elsewhere)
 
 
 def find(statement: Statement | str) -> Statement:
@@ -266,9 +310,7 @@ def _compiled(statement: Statement, space: Space, collapsed: bool) -> Any:
     """Soft minimum of the slack, its gradient and the hard minimum, for points and log κ."""
 
     def soft(theta: jax.Array, log_kappa: jax.Array) -> tuple[jax.Array, jax.Array]:
-        d, last = space.point(theta, collapsed, jnp, log_kappa)
-        chain = chain_to(last, d, space.fits, collapsed, SCALE, xp=jnp)
-        gaps = slacks(statement.sides(chain), jnp)
+        gaps = slacks(statement.sides(space.chain(theta, collapsed, jnp, log_kappa)), jnp)
         least = lax.stop_gradient(jnp.min(gaps))
         sharpness = 1 / (0.05 * jnp.abs(least) + 1e-12)
         # shifted by the minimum, so that the exponentials stay within reach
@@ -297,8 +339,7 @@ class _Hunt:
         return self._confirmed(seed)
 
     def _chain(self, theta: np.ndarray) -> Chain:
-        d, last = self.space.point(theta, self.collapsed)
-        return chain_to(last, d, self.space.fits, self.collapsed, SCALE)
+        return self.space.chain(theta, self.collapsed)
 
     def _evaluate(
         self, points: np.ndarray, chunk: int, below: np.ndarray | float
@@ -389,17 +430,23 @@ class _Hunt:
         """Look at the nearest chains in high precision; the least slack there is the result."""
         found, agreed = [], 0
         for value, theta in sorted(set(self.archive))[:MOST_EVALUATED]:
-            d, last = self.space.point(np.array(theta), self.collapsed)
-            verdict = confirm(self.statement, d, last, self.space.fits, SCALE)
+            d, last, s = self.space.point(np.array(theta), self.collapsed)
+            space = self.space
+            verdict = confirm(self.statement, d, last, space.fits, s, size=space.size)
             z = self._chain(np.array(theta)).z[0]
-            found.append(self._record(verdict, d, z, last, seed))
+            found.append(self._record(verdict, d, z, last, s, seed))
             agreed += abs(verdict.slack - value) <= 1e-9 + 1e-3 * abs(value)
             if agreed == NEAREST or verdict.violated:
                 break
         nothing = Verdict(False, float("inf"), "not applicable to any chain of the space")
-        return min(found, key=_rank, default=self._record(nothing, None, None, None, seed))
+        return min(found, key=_rank, default=self._record(nothing, None, None, None, SCALE, seed))
 
-    def _record(self, verdict: Verdict, d: Any, z: Any, last: Any, seed: int) -> Nearest:
+    def _record(self, verdict: Verdict, d: Any, z: Any, last: Any, s: Any, seed: int) -> Nearest:
+        eps = np.square(s) / self.space.size
+        if self.space.tolerances == "null space":
+            eps = SCALE**2 / self.space.size
+            if d is not None:  # what the first round cannot use is the null space's
+                d, z = np.append(0.0, d), np.append(np.sqrt(SCALE**2 - s[0] ** 2), z)
         return Nearest(
             space=self.space,
             slack=verdict.slack,
@@ -408,7 +455,7 @@ class _Hunt:
             eigenvalues=d,
             coordinates=z,
             last=last,
-            eps=SCALE**2 / self.space.nodes,
+            eps=eps if np.ndim(eps) else float(eps),
             fits=self.space.fits,
             collapsed=self.collapsed,
             by_gradient=self.by_gradient,

@@ -6,8 +6,10 @@ So, with D the eigenvalues and labels in eigen-coordinates,
     c_t = s/‖D⁻¹ z_{t+1}‖,   z_t = z_{t+1} + c_t D⁻¹ z_{t+1}.
 
 Any labels z_n and any number n give a chain of n non-trivial fits that ends in z_n, because
-r_t > 1 for t < n; and every chain of constant ε that starts in the range arises so. Signs may be
-taken positive: then nothing cancels, and the chain is accurate to rounding in every coordinate.
+r_t > 1 for t < n; and every chain that starts in the range arises so. Signs may be taken positive:
+then nothing cancels, and the chain is accurate to rounding in every coordinate. With another s_t
+in every round nothing changes, and a smaller s_0 alone is a null space: on the range, round 0 of
+a singular problem has K (ε − ε_floor) for K ε.
 
 Each step back adds s e to z_{t+1}, e a unit vector with ⟨z, e⟩ = zᵀD⁻¹z/‖D⁻¹z‖, which
 Kantorovich's inequality bounds from below by γ ‖z‖, γ = 2√κ/(1 + κ). Hence
@@ -39,7 +41,7 @@ def chain_to(
     d: Any,
     fits: int,
     collapsed: bool,
-    s: float = 1.0,
+    s: Any = 1.0,
     *,
     xp: ModuleType | Any = np,
     size: int | None = None,
@@ -55,7 +57,7 @@ def chain_to(
     collapsed
         Whether ‖last‖ <= s; not computed, because it may be traced.
     s
-        √(Kε).
+        √(Kε), or n + 1 of them, one a round; the last one judges y_n.
     xp
         The array namespace of ``last`` and ``d``.
     size
@@ -72,14 +74,16 @@ def chain_to(
     >>> chain.r, chain.c
     (array([3.5, 2.5, 1.5, 0.5]), array([0.8  , 1.333..., 4.   ]))
     """
+    zero = last[0] * 0  # of the namespace's own number type
+    constant = np.ndim(s) == 0
+    bounds = [zero + s] * (fits + 1) if constant else [zero + bound for bound in s]
     states, multipliers, z = [last], [], last
-    for _ in range(fits):
+    for bound in bounds[-2::-1]:
         dual = z / d
-        c = s / xp.sqrt(xp.sum(dual**2))
+        c = bound / xp.sqrt(xp.sum(dual**2))
         z = z + c * dual
         states.append(z)
         multipliers.append(c)
-    scale = last[0] * 0 + s  # of the namespace's own number type
     labels = xp.stack(states[::-1])
     return Chain(
         xp=xp,
@@ -87,8 +91,9 @@ def chain_to(
         d=d,
         z=labels,
         c=xp.stack(multipliers[::-1]),
-        s=xp.stack([scale] * (fits + 1)),
+        s=xp.stack(bounds),
         collapsed=collapsed,
+        constant=constant,
         columns=xp.stack([labels * 3 / 5, labels * 4 / 5], axis=2),
     )
 

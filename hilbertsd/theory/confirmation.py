@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
 
 
 def confirm(
-    statement: Statement, d: Any, last: Any, fits: int, s: float = 1.0, *, size: int | None = None
+    statement: Statement, d: Any, last: Any, fits: int, s: Any = 1.0, *, size: int | None = None
 ) -> Verdict:
     """Decide whether a chain violates a statement.
 
@@ -45,7 +45,8 @@ def confirm(
     ----------
     d, last, fits, s
         (m,) eigenvalues, ascending; (m,) coordinates of the last labels y_n; the number n of
-        non-trivial fits; √(Kε): see :func:`hilbertsd.theory.backward.chain_to`.
+        non-trivial fits; √(Kε), one or n + 1 of them: see
+        :func:`hilbertsd.theory.backward.chain_to`.
     size
         K, if not m.
 
@@ -56,7 +57,9 @@ def confirm(
         is proved in ball arithmetic; without python-flint (the extra ``certify``) 100 digits
         have to do, and ``by`` says so.
     """
-    collapsed = sum(Fraction(float(value)) ** 2 for value in last) <= Fraction(s) ** 2
+    s = float(s) if np.ndim(s) == 0 else [float(bound) for bound in s]
+    judged = s if isinstance(s, float) else s[-1]
+    collapsed = sum(Fraction(float(value)) ** 2 for value in last) <= Fraction(judged) ** 2
     floats = chain_to(np.asarray(last), np.asarray(d), fits, collapsed, s, size=size)
     if statement.missing(floats) is not None:
         return Verdict(False, float("inf"), "a hypothesis fails")

@@ -10,9 +10,9 @@ import numpy as np
 from hilbertsd.version import __version__
 
 if TYPE_CHECKING:
-    from hilbertsd.theory.attack import Attack
+    from hilbertsd.theory.attack import Attack, Nearest
 
-FORMAT, VERSION = "hilbertsd-attack", 1
+FORMAT, VERSION = "hilbertsd-attack", 2
 
 
 def to_record(attacks: Iterable[Attack], command: str) -> dict[str, Any]:
@@ -35,10 +35,20 @@ def to_record(attacks: Iterable[Attack], command: str) -> dict[str, Any]:
 
 
 def _entry(found: Attack) -> dict[str, Any]:
-    nearest = found.nearest
     return {
         "title": found.title,
         "kind": found.kind,
+        **_nearest(found.nearest),
+        "by": {
+            name: [[value, _finite(slack)] for value, slack in line]
+            for name, line in found.by.items()
+        },
+        "elsewhere": {name: _nearest(nearest) for name, nearest in found.elsewhere.items()},
+    }
+
+
+def _nearest(nearest: Nearest) -> dict[str, Any]:
+    return {
         "slack": _finite(nearest.slack),
         "violated": nearest.violated,
         "confirmed_by": nearest.confirmed_by,
@@ -48,13 +58,9 @@ def _entry(found: Attack) -> dict[str, Any]:
         "collapsed": nearest.collapsed,
         "eigenvalues": _listed(nearest.eigenvalues),
         "coordinates": _listed(nearest.coordinates),
-        "eps": nearest.eps,
+        "eps": _listed(nearest.eps) if isinstance(nearest.eps, np.ndarray) else nearest.eps,
         "evaluations": nearest.evaluations,
         "seed": nearest.seed,
-        "by": {
-            name: [[value, _finite(slack)] for value, slack in line]
-            for name, line in found.by.items()
-        },
     }
 
 

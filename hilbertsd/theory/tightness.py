@@ -55,7 +55,7 @@ def rows(attacks: Iterable[Attack]) -> list[tuple[str, ...]]:
     table = []
     for found in attacks:
         nearest = found.nearest
-        verdict = {True: " VIOLATED", None: " undecided", False: ""}[nearest.violated]
+        verdict = {True: " VIOLATED", None: " undecided", False: ""}[found.violated]
         lines = (
             ", ".join(f"{_number(value)}: {_number(slack)}" for value, slack in found.by[name])
             for name in LINES

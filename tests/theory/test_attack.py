@@ -16,9 +16,10 @@ from problems import ROUNDING, SEEDS, assert_close
 import hilbertsd as hsd
 from hilbertsd import batch
 from hilbertsd.theory import REGISTRY, Chain, Check, Hypothesis, Statement
-from hilbertsd.theory.attack import SCALE, Effort, Space, attack, search, slacks
+from hilbertsd.theory.attack import ELSEWHERE, SCALE, Effort, Space, attack, search, slacks
 from hilbertsd.theory.backward import chain_to, longest_chain, smallest_ratio
 from hilbertsd.theory.confirmation import confirm
+from hilbertsd.theory.hypotheses import constant_tolerance
 from hilbertsd.theory.tightness import HEADINGS, attack_table, figure, rows
 
 INF = float("inf")
@@ -62,6 +63,31 @@ def test_a_chain_from_its_end_is_the_chain_from_its_start(seed, nodes, fits, dec
     assert_close(chain.r, result.label_ratios[: fits + 1], rtol=FORWARDS)
     assert_close(chain.z, result.labels[: fits + 1], rtol=FORWARDS * 1e2, atol=FORWARDS)
     assert collapsed == (result.collapse_round == fits)
+
+
+@given(SEEDS, st.integers(1, 5), st.integers(1, 5), st.booleans())
+def test_a_tolerance_a_round_and_a_null_space_from_the_end_and_from_the_start(
+    seed, nodes, fits, null
+):
+    rng = np.random.default_rng(seed)
+    d = np.sort(10 ** rng.uniform(-2, 0, nodes))
+    s = 10 ** rng.uniform(-1, 0, fits + 1)
+    if null:
+        s[1:] = 1.0  # ε throughout, and ε − ε_floor for the first round
+    last = s[-1] * (np.abs(rng.standard_normal(nodes)) + 0.1)
+    chain = chain_to(last, d, fits, bool(np.linalg.norm(last) <= s[-1]), s)
+    assert not chain.constant
+    assume((abs(chain.r - 1) > 0.05).all())
+    spectrum, z, eps = d, chain.z[0], (s**2 / nodes)[:, None]
+    if null:
+        spectrum = np.append(0.0, d)
+        z = np.append(np.sqrt(1 - s[0] ** 2), z)
+        eps = 1 / (nodes + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = hsd.self_distill(np.diag(spectrum), z, eps, rounds=fits)
+    assert_close(chain.c, result.multipliers[:fits], rtol=FORWARDS)
+    assert_close(chain.z[1:], result.labels[1 : fits + 1, -nodes:], rtol=1e2 * FORWARDS, atol=1e-9)
 
 
 def test_both_outputs_of_a_backward_chain_share_its_tolerance():
@@ -150,6 +176,56 @@ def test_no_statement_is_violated(name):
     assert found.violated is False
     assert found.slack >= 0
     assert np.isfinite(found.slack)
+
+
+ROUNDS = [name for name, statement in REGISTRY.items() if statement.about == "rounds"]
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_single_rounds_keep_their_word_with_a_null_space_and_with_varying_tolerances(name):
+    for tolerances in ELSEWHERE:
+        found = search(REGISTRY[name], Space(tolerances=tolerances), effort=GLANCE, seed=2)
+        assert found.violated is False
+        assert 0 <= found.slack < INF
+
+
+CONSTANT = [name for name, s in REGISTRY.items() if constant_tolerance in s.requires]
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_what_needs_a_constant_tolerance_is_broken_where_it_varies(name):
+    """The search is not blind there: the hypothesis dropped, it finds what it forbids."""
+    true = REGISTRY[name]
+    rest = tuple(h for h in true.requires if h is not constant_tolerance)
+    dropped = dataclasses.replace(true, requires=rest)
+    space = Space(tolerances="every round")
+    found = search(dropped, space, effort=GLANCE)
+    if found.violated is not True:
+        found = search(dropped, space, effort=HARD_TO_SEE)
+    assert found.violated is True
+    assert "ball arithmetic" in found.confirmed_by
+    assert search(true, space, effort=TINY).slack == INF
+
+
+def test_a_slip_that_only_a_null_space_shows_is_found():
+    """ε for ε − ε_floor in round 0: true of every chain in the range."""
+    active = REGISTRY["active_constraint"]
+
+    def sides(chain: Chain) -> Check:
+        check = active.sides(chain)
+        allowed = chain.xp.stack([chain.s[-1]] * chain.fits) ** 2
+        return check._replace(lower=allowed, upper=allowed)
+
+    false = dataclasses.replace(active, sides=sides)
+    assert search(false, Space(), effort=GLANCE).violated is False
+    found = search(false, Space(tolerances="null space"), effort=GLANCE)
+    assert found.violated is True
+    assert found.eigenvalues[0] == 0 < found.eigenvalues[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # extreme chains are what it looks for
+        G = np.diag(found.eigenvalues)
+        result = hsd.self_distill(G, found.coordinates, found.eps, rounds=found.fits - 1)
+    assert_close(result.round_residuals[0], found.eps, rtol=FORWARDS)
 
 
 def _powers(chain: Chain) -> Check:
@@ -284,6 +360,11 @@ def test_attack_follows_slack_along_the_lines_and_the_table_and_figure_show_it(t
     assert [(done, total) for done, total, _ in seen] == [(0, 3), (1, 3), (2, 3)]
     first = attacks[0]
     assert not first.violated
+    assert {where: f.violated for where, f in first.elsewhere.items()} == dict.fromkeys(
+        ELSEWHERE, False
+    )
+    assert [f.slack == INF for f in first.elsewhere.values()] == [True, True]
+    assert [f.slack < 1 for f in attacks[1].elsewhere.values()] == [True, True]
     assert [value for value, _ in first.by["kappa"]] == [1.0, 10.0, 1e2, 1e4]
     slack = [s for _, s in first.by["kappa"]]
     assert slack[0] == 0  # κ = 1 is equality

@@ -65,6 +65,12 @@ def _in_full(found: Attack) -> list[str]:
             ("fits", "fits n"),
         )
     ]
+    elsewhere = {"null space": "a null space", "every round": "a tolerance that varies"}
+    lines += [
+        f"Least slack with {words}: {slack_text(found.elsewhere[where].slack)}"
+        for where, words in elsewhere.items()
+        if where in found.elsewhere
+    ]
     if nearest.eigenvalues is not None and nearest.coordinates is not None:
         values = ", ".join(f"{value:.6g}" for value in nearest.eigenvalues)
         labels = ", ".join(f"{value:.6g}" for value in nearest.coordinates)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from hilbertsd.storage import replacing
+from hilbertsd.theory.instances import decided
 from hilbertsd.theory.page import page
 
 RECORD = "attack/attack.json"
@@ -16,11 +17,14 @@ FIGURE = "attack/tightness.png"
 
 
 def written(path: Path) -> str:
-    """Return the page as it belongs at ``path``, with the recorded run beside it, if any."""
+    """Return the page as it belongs at ``path``, with the recorded run beside it, if any.
+
+    Certificates are made anew, which takes a second and the extra ``certify``.
+    """
     record = path.parent / RECORD
     found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
     figure = FIGURE if (path.parent / FIGURE).exists() else None
-    return page(found, figure)
+    return page(found, figure, decided())
 
 
 def main() -> None:

@@ -1,19 +1,33 @@
 """The page of the documentation that lists every statement, written from the registry.
 
-What is proved by whom is data here, and a test keeps it true; tightness comes from a recorded run
-of the adversary.
+What SymPy proves is data here, and a test keeps it true; what ball arithmetic decides and how tight
+a statement is come from certificates and from a recorded run of the adversary.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hilbertsd.theory.certificate import Verdict
+from hilbertsd.theory.instances import problems, summary
 from hilbertsd.theory.statement import REGISTRY, Statement
 
 WIDTH = 100
+HEADINGS = (
+    "statement",
+    "kind",
+    "hypotheses",
+    "proof",
+    "certificates",
+    "least slack",
+    "null space",
+    "ε varies",
+    "tight at",
+)
 COMMAND = "hilbertsd attack --budget quick --seed 0 --output docs/attack"
 SYMPY: dict[str, tuple[str, ...]] = {
     "stationarity": ("test_stationarity_is_the_linear_system",),
@@ -54,13 +68,23 @@ PROPERTIES = (
     "digits, and with at least two planted mistakes that the property test, certificates and the "
     "adversary have to find (`tests/theory/test_statements.py`, `test_certify.py`, "
     "`test_attack.py`); for each of its hypotheses there is a chain that breaks the claim once the "
-    "hypothesis is dropped, or an argument that it is not needed (`test_controls.py`). A "
-    "certificate proves a statement on one problem: on the 11 points of the example all that are "
-    "applicable are proved."
+    "hypothesis is dropped, or an argument that it is not needed (`test_controls.py`)."
+)
+CERTIFICATES = (
+    "Proofs are in the docstrings, which stand below; where SymPy proves the algebra as well, the "
+    "tests are named. Certificates prove a statement in ball arithmetic, but on one problem at a "
+    "time; the column says on how many of {count} problems it is applicable and proved ({names}). "
+    "Balls never prove equality: `to 1e-30` says that lower − δ <= actual <= upper + δ is proved, "
+    "with δ that share of the statement's scale. What they cannot decide is a label ratio of "
+    "exactly 1, and hypotheses are decided on the nearest floats."
 )
 
 
-def page(record: Mapping[str, Any] | None = None, figure: str | None = None) -> str:
+def page(
+    record: Mapping[str, Any] | None = None,
+    figure: str | None = None,
+    decided: Mapping[str, Sequence[Verdict]] | None = None,
+) -> str:
     """Return the page in Markdown.
 
     Parameters
@@ -70,16 +94,21 @@ def page(record: Mapping[str, Any] | None = None, figure: str | None = None) -> 
         the page says which command makes them.
     figure
         Path of the figure of tightness, as the page links it.
+    decided
+        What certificates decide, from :func:`hilbertsd.theory.instances.decided`; without them
+        the page says so.
 
     Examples
     --------
     >>> print(page().splitlines()[0])
     # Every statement of the theory
     """
-    return "\n".join(map(_wrapped, _lines(record, figure))) + "\n"
+    return "\n".join(map(_wrapped, _lines(record, figure, decided or {}))) + "\n"
 
 
-def _lines(record: Mapping[str, Any] | None, figure: str | None) -> Iterator[str]:
+def _lines(
+    record: Mapping[str, Any] | None, figure: str | None, decided: Mapping[str, Sequence[Verdict]]
+) -> Iterator[str]:
     yield "# Every statement of the theory"
     yield ""
     yield from (
@@ -91,12 +120,18 @@ def _lines(record: Mapping[str, Any] | None, figure: str | None) -> Iterator[str
         "",
         PROPERTIES,
         "",
+        CERTIFICATES.format(count=len(problems()), names=", ".join(problems())),
+        "",
     )
     found: Mapping[str, Any] = record["statements"] if record else {}
     if record:
         yield (
             f"Slack is the least that the adversary found: 0 is equality, 1 says no more than is "
-            f"known without the statement. Recorded by `{record['command']} --output docs/attack`."
+            "known without the statement. It searched chains of constant tolerance in the range of "
+            "G, then singular G, whose null space leaves less of the tolerance to round 0, and "
+            "tolerances that vary from round to round; there, statements about the chain of "
+            f"constant tolerance claim nothing. Recorded by `{record['command']} --output "
+            "docs/attack`."
         )
     else:
         yield f"The adversary has not been run; `{COMMAND}` fills the column of slacks."
@@ -106,10 +141,10 @@ def _lines(record: Mapping[str, Any] | None, figure: str | None) -> Iterator[str
         sections.setdefault(statement.section, []).append(statement)
     for section in sorted(sections):
         yield from (f"## {section}", "")
-        yield "| statement | kind | hypotheses | proof | least slack | tight at |"
-        yield "|---|---|---|---|---|---|"
+        yield f"| {' | '.join(HEADINGS)} |"
+        yield f"|{'---|' * len(HEADINGS)}"
         for statement in sections[section]:
-            yield _row(statement, found.get(statement.name))
+            yield _row(statement, found.get(statement.name), decided.get(statement.name))
         yield ""
         for statement in sections[section]:
             yield from _entry(statement)
@@ -128,7 +163,9 @@ def _wrapped(line: str) -> str:
     return textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def _row(statement: Statement, found: Mapping[str, Any] | None) -> str:
+def _row(
+    statement: Statement, found: Mapping[str, Any] | None, decided: Sequence[Verdict] | None
+) -> str:
     requires = "; ".join(h.name for h in statement.requires) or "none"
     proof = "SymPy, and words" if statement.name in SYMPY else "words"
     cells = (
@@ -136,32 +173,39 @@ def _row(statement: Statement, found: Mapping[str, Any] | None) -> str:
         statement.kind,
         requires,
         proof,
-        "not attacked" if found is None else _slack(found),
+        "not certified" if decided is None else summary(decided),
+        "not attacked" if found is None else _slack(found, where=True),
+        *(
+            "not attacked" if found is None else _slack(found["elsewhere"][where])
+            for where in ("null space", "every round")
+        ),
         statement.tight or "no such problem is known",
     )
     return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 
-def _slack(found: Mapping[str, Any]) -> str:
+def _slack(found: Mapping[str, Any], where: bool = False) -> str:
     if found["violated"]:
         return f"**violated**, {found['slack']:.2g}"
     if found["slack"] is None:
-        return "nowhere applicable"
+        return "claims nothing"
     slack = 0.0 if abs(found["slack"]) < 1e-12 else found["slack"]
-    where = f" at κ = {found['condition_number']:.2g}, r_0 = {found['label_ratio']:.2g}"
-    return f"{slack:.2g}" + ("" if found["kind"] == "identity" else where)
+    if not where or found["kind"] == "identity":
+        return f"{slack:.2g}"
+    return f"{slack:.2g} at κ = {found['condition_number']:.2g}, r_0 = {found['label_ratio']:.2g}"
 
 
 def _entry(statement: Statement) -> Iterator[str]:
-    claim = inspect.cleandoc(statement.__doc__ or "").split("\n\n")[0]
+    words = inspect.cleandoc(statement.__doc__ or "")
+    proof = re.sub(r":func:`~?(?:[\w.]+\.)?(\w+)`", r"\1", words)
     about = {"rounds": "single rounds", "chain": "the chain of constant tolerance"}
     tests = [f"`{name}`" for name in SYMPY.get(statement.name, ())]
     yield from (
         f'<a id="{statement.name}"></a>**{_prose(statement.title)}** (`{statement.name}`), '
         f"{_prose(statement.source)}; about {about[statement.about]}."
-        + (f" Proved in {', '.join(tests)} (`test_proofs.py`)." if tests else ""),
+        + (f" Algebra proved in {', '.join(tests)} (`test_proofs.py`)." if tests else ""),
         "",
-        f"```text\n{claim}\n```",
+        f"```text\n{proof}\n```",
         "",
     )
 

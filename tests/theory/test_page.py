@@ -1,17 +1,22 @@
 """The page of statements is fresh, complete, and names proofs that exist."""
 
+import inspect
 import re
 from pathlib import Path
+
+import pytest
 
 import hilbertsd as hsd
 from hilbertsd.theory import REGISTRY
 from hilbertsd.theory.__main__ import written
+from hilbertsd.theory.instances import decided
 from hilbertsd.theory.page import SYMPY, page
 
 ROOT = Path(hsd.__file__).parents[1]
 
 
 def test_the_page_is_fresh():
+    pytest.importorskip("flint", reason="certificates need python-flint, the extra 'certify'")
     path = ROOT / "docs" / "statements.md"
     with open(path, encoding="utf-8") as file:
         assert file.read() == written(path), "run: python -m hilbertsd.theory --write " + str(path)
@@ -24,6 +29,22 @@ def test_the_page_has_a_row_and_an_entry_for_every_statement():
         assert statement.source.replace("*", "\\*").replace("_", "\\_") in text
         assert all(hypothesis.name.replace("_", "\\_") in text for hypothesis in statement.requires)
     assert "hilbertsd attack --" in text
+
+
+def test_every_statement_is_proved_and_certified():
+    pytest.importorskip("flint", reason="certificates need python-flint, the extra 'certify'")
+    found = decided()
+    assert set(found) == set(REGISTRY)
+    for name, statement in REGISTRY.items():
+        claim, *proof = inspect.cleandoc(statement.__doc__).split("\n\n")
+        assert claim
+        assert proof, f"{name} has no proof"
+        applicable = {v.verdict for v in found[name]} - {"not applicable"}
+        assert applicable == {"proved"}, name
+    assert ":func:" not in page(decided=found)
+    assert "**refuted**" not in page(decided=found)
+    refuted = found["norm_drop"][0]._replace(verdict="refuted")
+    assert "**refuted**" in page(decided=found | {"norm_drop": [refuted]})
 
 
 def test_the_proofs_that_the_page_names_exist():

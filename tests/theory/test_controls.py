@@ -15,6 +15,7 @@ Hypotheses that the paper has and the statements do not, as they are not needed:
 * G of full rank: single rounds are read on the range of G, with ε − ε_floor.
 """
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -129,10 +130,10 @@ def test_without_a_fit_there_is_no_multiplier(seed, exponent):
     assert residual < np.linalg.norm(z)
 
 
+@functools.cache
 def singular_chains():
-    for seed in range(200):
-        base = problem(seed, 5, decades=1.0, zeros=2, share=0.05)
-        yield base, distill(base.eigenvalues, base.coordinates, base.eps, 20)
+    bases = [problem(seed, 5, decades=1.0, zeros=2, share=0.05) for seed in range(200)]
+    return [(base, distill(base.eigenvalues, base.coordinates, base.eps, 20)) for base in bases]
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,26 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 PATIENCE = 1.0
 """Seconds of silence: what is done by then needs no progress."""
+INTERVAL = 15.0
+"""Seconds between two lines where standard error is no terminal."""
 
 
 @contextlib.contextmanager
-def phases(patience: float = PATIENCE) -> Iterator[Callable[[str], None]]:
+def phases(
+    patience: float = PATIENCE, interval: float = INTERVAL
+) -> Iterator[Callable[[str], None]]:
     """Name phases as they come; shown once the work has taken ``patience`` seconds.
 
-    Nothing is shown where standard error is no terminal.
+    Where standard error is no terminal, such as in a log, a phase that begins ``interval`` seconds
+    or more after the start, or after the last line, is a line of its own.
     """
     if not sys.stderr.isatty():
-        yield lambda _: None
+        yield _lines(interval)
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -48,3 +54,16 @@ def phases(patience: float = PATIENCE) -> Iterator[Callable[[str], None]]:
         timer.cancel()
         timer.join()
         progress.stop()
+
+
+def _lines(interval: float) -> Callable[[str], None]:
+    start = last = time.monotonic()
+
+    def phase(name: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= interval:
+            last = now
+            print(f"hilbertsd: {name}, after {now - start:.0f} seconds", file=sys.stderr)
+
+    return phase

@@ -42,11 +42,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=EXIT_CODES,
+    epilog=EXIT_CODES_OF_CLAIMS,
 )
+app.command(epilog=EXIT_CODES_OF_CLAIMS)(verify.verify)
 app.command(epilog=EXIT_CODES)(distill.distill)
-for _command in (verify.verify, certify.certify, attack.attack):
-    app.command(epilog=EXIT_CODES_OF_CLAIMS)(_command)
+app.command(epilog=EXIT_CODES_OF_CLAIMS)(certify.certify)
+app.command(epilog=EXIT_CODES_OF_CLAIMS)(attack.attack)
 
 
 @app.callback(invoke_without_command=True)
@@ -86,15 +87,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HilbertSDError as error:
         return _fail(BAD_INPUT, f"{error}")
     except _UsageError as error:
-        hint = "see 'hilbertsd --help' and 'hilbertsd distill --help'"
-        return _fail(BAD_INPUT, f"{error.format_message().rstrip('.')}; {hint}")
+        # Some versions of typer let the name of an exception of their own through.
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        message += " See" if message.endswith("?") else "; see"
+        where = "hilbertsd" if error.ctx is None else error.ctx.command_path
+        return _fail(BAD_INPUT, f"{message} '{where} --help'")
     except MemoryError as error:
         return _fail(BAD_INPUT, f"not enough memory: {error}")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(BAD_FILE, f"{where}{error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(INTERRUPTED, "interrupted; every file that was written is whole")
+        return _fail(INTERRUPTED, "interrupted; no file is left half written")
 
 
 def _fail(code: int, message: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import json as _json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,16 @@ import typer
 
 from hilbertsd import progress
 from hilbertsd.cli.exits import FAILED
-from hilbertsd.cli.output import require_folder, show, write_texts
+from hilbertsd.cli.output import remove_stale, require_folder, say, show, write_texts
+from hilbertsd.errors import HilbertSDError
 
 if TYPE_CHECKING:
+    from hilbertsd.theory import Statement
     from hilbertsd.theory.attack import Attack, Effort
+
+
+MOST_NEAR = 6
+"""Up to so many statements are named where the one that was asked for does not exist."""
 
 
 class Budget(enum.StrEnum):
@@ -34,7 +41,8 @@ def attack(
         str | None,
         typer.Argument(
             metavar="[STATEMENT]",
-            help="By its name in the registry, such as guaranteed_rounds; all of them without.",
+            help="By its name, such as guaranteed_rounds, or its title, such as 'Proposition 4'; "
+            "all of them without. 'hilbertsd verify -v' says both of each.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the search.")] = 0,
@@ -53,43 +61,96 @@ def attack(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Search for chains on which a statement has the least slack, or fails.
+    """Search for a chain on which a statement fails, or nearly does.
 
     Prints how nearly each statement is attained, where, and how the least slack grows with the
     condition number κ, the number of eigenvalues and the number of fits. Slack 0 is equality, 1
     says no more than was known. An apparent violation counts once it is confirmed in ball
-    arithmetic; then the exit code is 1.
+    arithmetic; then the exit code is 1. Ctrl-C ends the search and keeps the statements that are
+    finished.
     """
     if output is not None:
         require_folder(output)
-    from hilbertsd.theory.attack import find
+    from hilbertsd.report.attack import text
+    from hilbertsd.theory import REGISTRY
     from hilbertsd.theory.record import to_record
-    from hilbertsd.theory.tightness import attack_table
 
+    claims = list(REGISTRY.values()) if statement is None else [named(statement)]
     budget = budget or (Budget.quick if statement is None else Budget.standard)
-    effort = efforts()[budget]
-    claims = None if statement is None else [find(statement)]
+    command = " ".join(["hilbertsd attack", *(c.name for c in claims if statement is not None)])
+    command += f" --budget {budget} --seed {seed}"
     start = time.perf_counter()
-    with progress.phases() as phase:
-        attacks = attack_table(
-            *(claims, None),
-            effort=effort,
-            seed=seed,
-            progress=lambda done, count, title: phase(f"{done + 1}/{count} {title}"),
-        )
+    attacks, interrupted = _attacked(claims, efforts()[budget], seed)
     seconds = time.perf_counter() - start
-    command = f"hilbertsd attack {statement or ''}".strip() + f" --budget {budget} --seed {seed}"
     document = _json.dumps(to_record(attacks, command), ensure_ascii=False, indent=1) + "\n"
-    written = "" if output is None else _write(output, attacks, document)
-    if json:
-        show(document)
-    else:
-        from hilbertsd.report.attack import text
-
-        show(text(attacks, f"{command}: {seconds:.3g} seconds"))
-        show(written)
+    show(document if json else text(attacks, f"{command}: {seconds:.3g} seconds"))
+    if output is not None:
+        written = _write(output, attacks, document)
+        if not json:
+            show(written)
+    if interrupted:
+        raise KeyboardInterrupt
     if any(found.violated for found in attacks):
         raise typer.Exit(FAILED)
+
+
+def _attacked(
+    claims: Sequence[Statement], effort: Effort, seed: int
+) -> tuple[tuple[Attack, ...], bool]:
+    """Attack one statement after the other; an interrupt keeps what is finished, if anything."""
+    from hilbertsd.theory.attack import attack as search
+
+    attacks: list[Attack] = []
+    with progress.phases() as phase:
+        try:
+            for number, claim in enumerate(claims, 1):
+                phase(f"{number}/{len(claims)} {claim.title}")
+                attacks.append(search(claim, effort=effort, seed=seed))
+        except KeyboardInterrupt:
+            if not attacks:
+                raise
+    interrupted = len(attacks) < len(claims)
+    if interrupted:
+        say(f"stopped after {len(attacks)} of {len(claims)} statements; these are kept")
+    return tuple(attacks), interrupted
+
+
+def named(text: str) -> Statement:
+    """Return the statement of a name or a title.
+
+    Raises
+    ------
+    HilbertSDError
+        If there is none, with those that come near.
+
+    Examples
+    --------
+    >>> named("Proposition 4").name, named("theorem_5").name
+    ('guaranteed_rounds', 'weight_ratio')
+    """
+    import difflib
+
+    from hilbertsd.report.verdicts import SHORT
+    from hilbertsd.theory import REGISTRY
+
+    def plain(words: str) -> str:
+        return " ".join(words.replace("_", " ").lower().split())
+
+    spellings: dict[str, Statement] = {}
+    for claim in REGISTRY.values():
+        for words in (claim.name, claim.title, SHORT.get(claim.name, claim.title)):
+            spellings.setdefault(plain(words), claim)
+    asked = plain(text)
+    if asked in spellings:
+        return spellings[asked]
+    near = [words for words in spellings if asked and asked in words]
+    near = near or difflib.get_close_matches(asked, spellings)
+    names = list(dict.fromkeys(spellings[words].name for words in near))[:MOST_NEAR]
+    meant = f"; did you mean {', '.join(names)}?" if names else "."
+    raise HilbertSDError(
+        f"there is no statement {text!r}{meant} 'hilbertsd verify -v' lists all {len(REGISTRY)} "
+        "with their names"
+    )
 
 
 def efforts() -> dict[Budget, Effort]:
@@ -109,6 +170,8 @@ def _write(folder: Path, attacks: tuple[Attack, ...], document: str) -> str:
     from hilbertsd.theory.tightness import figure
 
     names = write_texts(folder, {"attack.json": document})
+    stale = ["tightness.pdf", "tightness.png"]
     if any(found.kind != "identity" for found in attacks):
         names += [path.name for path in plots.save(figure(attacks), folder / "tightness")]
-    return f"Written to {folder}: {', '.join(names)}\n"
+        stale = []
+    return f"Written to {folder}: {', '.join(names)}{remove_stale(folder, stale)}\n"

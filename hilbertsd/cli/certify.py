@@ -14,8 +14,8 @@ import typer
 from hilbertsd import progress
 from hilbertsd.cli.exits import FAILED, refuse
 from hilbertsd.cli.options import Options, Output, posing
-from hilbertsd.cli.output import DEFAULT_FOLDER, require_folder, say, show, write_texts
-from hilbertsd.errors import HilbertSDError
+from hilbertsd.cli.output import chosen_folder, say, show, write_texts
+from hilbertsd.errors import HilbertSDError, InfeasibleToleranceError
 
 if TYPE_CHECKING:
     from hilbertsd.cli.problem import Problem
@@ -37,7 +37,7 @@ def certify(
     ] = None,
     output: Output = None,
 ) -> None:
-    """Prove what happens in a chain in ball arithmetic, and write the certificate.
+    """Prove in ball arithmetic what happens in a chain.
 
     One output, at most 300 points. The numbers are taken as the exact rationals that the floats
     are, those of the example as the tenths that they are meant to be, and the Gram matrix in
@@ -50,8 +50,7 @@ def certify(
         refuse(given != "", f"--check reads the problem from the certificate; take {given} away")
         _check(check)
         return
-    folder = output if output is not None else DEFAULT_FOLDER
-    require_folder(folder)
+    folder = chosen_folder("certify", output)
     from hilbertsd.cli.problem import pose
     from hilbertsd.report.certificate import text
 
@@ -62,9 +61,8 @@ def certify(
         start = time.perf_counter()
         certificate = _certified(problem)
         seconds = time.perf_counter() - start
-        phase("writing")
-        write_texts(folder, {CERTIFICATE: certificate.to_json()})
     show(text(certificate, problem.heading, seconds))
+    write_texts(folder, {CERTIFICATE: certificate.to_json()})
     show(f"Written to {folder}: {CERTIFICATE}\n")
     if any(verdict.verdict == "refuted" for verdict in certificate.verdicts):
         raise typer.Exit(FAILED)
@@ -75,7 +73,8 @@ def _require_flint() -> None:
         import flint  # noqa: F401
     except ImportError:
         raise HilbertSDError(
-            "certificates need python-flint; install it with: pip install 'hilbertsd[certify]'"
+            "certificates need python-flint; install it with: pip install 'hilbertsd[certify]', or "
+            "in a checkout: pip install '.[certify]'"
         ) from None
 
 
@@ -90,9 +89,9 @@ def _certified(problem: Problem) -> Certificate:
     from hilbertsd.theory.exact import exact_gram
 
     x, y = problem.data.x, problem.data.y
-    refuse(y.ndim > 1, "a certificate is about one output; choose one with --target")
     many = f"a certificate is about at most {MOST_POINTS} points, these are {len(y)}"
     refuse(len(y) > MOST_POINTS, many)
+    refuse(y.ndim > 1, "a certificate is about one output; choose one with --target")
     eps: Any = problem.tolerance.value
     if problem.tolerance.kind == "absolute":
         eps = Fraction(str(eps))  # 0.045 is meant as 9/200
@@ -102,8 +101,38 @@ def _certified(problem: Problem) -> Certificate:
     try:
         exact_gram(problem.kernel, points)
     except HilbertSDError:
-        return proved(gram(problem.kernel, x), y, eps, problem.rounds)
+        return _certified_on_floats(problem, eps)
     return proved(problem.kernel, points, y, eps, problem.rounds)
+
+
+def _certified_on_floats(problem: Problem, eps: Any) -> Certificate:
+    """Certify with the Gram matrix as the rationals that its floats are.
+
+    Where that should be singular, rounding mostly makes an eigenvalue negative.
+    """
+    import numpy as np
+
+    from hilbertsd.distill import decompose
+    from hilbertsd.operators.gram import gram
+    from hilbertsd.theory.certify import certify as proved
+
+    x = problem.data.x
+    G = gram(problem.kernel, x)
+    try:
+        return proved(G, problem.data.y, eps, problem.rounds)
+    except InfeasibleToleranceError:
+        raise
+    except HilbertSDError as error:
+        rank = np.count_nonzero(decompose(G).eigenvalues)
+        if rank == len(x):
+            raise
+        repeated = len(np.unique(x, axis=0)) < len(x)
+        raise HilbertSDError(
+            f"{problem.kernel!r} has no rational form, and the Gram matrix of its floats, of "
+            f"numerical rank {rank} of {len(x)}, has a negative eigenvalue from rounding; choose a "
+            "rougher or shorter kernel, such as --kernel 'matern(0.5, 1)'"
+            + (", and drop points that repeat" if repeated else "")
+        ) from error
 
 
 def _check(path: Path) -> None:

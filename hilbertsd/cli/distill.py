@@ -12,7 +12,7 @@ import typer
 
 from hilbertsd import progress
 from hilbertsd.cli.options import Options, Output, posing
-from hilbertsd.cli.output import chosen_folder, look, show, write_texts
+from hilbertsd.cli.output import chosen_folder, look, remove_stale, show, write_texts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +36,8 @@ def distill(
     chain.json, chain.npz, figure.pdf, figure.png and table.txt; with one feature and one label
     also fits.pdf and fits.png. A chain that is already there is replaced.
     """
-    folder = chosen_folder(output, json)
+    # --json writes only with --output
+    folder = None if json and output is None else chosen_folder("distill", output)
     from hilbertsd.cli.problem import pose
     from hilbertsd.report import chain
 
@@ -44,15 +45,17 @@ def distill(
         phase("kernel and data")
         problem = pose(options)
         result = problem.solve(phase)
-        written = ""
-        if folder is not None:
-            phase("writing")
-            written = _write(folder, problem, result)
     if json:
         show(result.to_json())
+    else:
+        show(chain.text(result, problem.heading, outputs=problem.data.outputs, **look()))
+    if folder is None:
         return
-    show(chain.text(result, problem.heading, outputs=problem.data.outputs, **look()))
-    show(f"{written}\n")
+    with progress.phases() as phase:
+        phase("writing")
+        written = _write(folder, problem, result)
+    if not json:
+        show(f"{written}\n")
 
 
 def _write(folder: Path, problem: Problem, result: Distillation) -> str:
@@ -64,7 +67,7 @@ def _write(folder: Path, problem: Problem, result: Distillation) -> str:
     from hilbertsd.report import chain
 
     replaced = any((folder / name).exists() for name in ("chain.json", "chain.npz"))
-    stale = [path for path in (folder / "fits.pdf", folder / "fits.png") if path.exists()]
+    stale = ["fits.pdf", "fits.png"]
     data = problem.data
     write_texts(folder, {"chain.json": result.to_json()})
     result.to_npz(folder / "chain.npz")
@@ -75,15 +78,11 @@ def _write(folder: Path, problem: Problem, result: Distillation) -> str:
     if data.x.shape[1] == 1 and data.y.ndim == 1:
         figures += plots.save(_fits(problem, result), folder / "fits")
         stale = []
-    for path in stale:
-        path.unlink(missing_ok=True)
     names = ["chain.json", "chain.npz", "table.txt", *(path.name for path in figures)]
     line = f"Written to {folder}: {', '.join(names)}"
     if replaced:
         line += "; replaced the chain that was there"
-    if stale:
-        line += f"; removed its {' and '.join(path.name for path in stale)}"
-    return line
+    return line + remove_stale(folder, stale)
 
 
 def _fits(problem: Problem, result: Distillation) -> Figure:

@@ -16,7 +16,11 @@ from typing import Annotated, Any
 import typer
 
 Output = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder for the results. Default: hilbertsd-out.")
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for the results. Default: one of the command's name in hilbertsd-out.",
+    ),
 ]
 
 SWITCHES = ("header", "standardize", "center")

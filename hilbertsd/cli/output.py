@@ -6,11 +6,14 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-DEFAULT_FOLDER = Path("hilbertsd-out")
+RESULTS = Path("hilbertsd-out")
+"""Without --output the results of a command go into a folder of its name in here: what lies
+together is about one problem."""
 
 
 def show(text: str) -> None:
@@ -34,11 +37,10 @@ def look() -> dict[str, Any]:
     return {"width": shutil.get_terminal_size().columns, "terminal": True}
 
 
-def chosen_folder(output: Path | None, json: bool) -> Path | None:
-    """Return where the results go, None for nowhere: --json writes only with --output."""
-    folder = output if output is not None or json else DEFAULT_FOLDER
-    if folder is not None:
-        require_folder(folder)
+def chosen_folder(command: str, output: Path | None) -> Path:
+    """Return where the results go, once they can be written there."""
+    folder = RESULTS / command if output is None else output
+    require_folder(folder)
     return folder
 
 
@@ -47,8 +49,12 @@ def require_folder(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is not a folder", str(existing))
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "cannot be written to", str(existing))
+    try:
+        with tempfile.TemporaryFile(dir=existing):  # permissions alone do not tell
+            pass
+    except OSError as error:
+        reason = f"cannot be written to ({error.strerror})"
+        raise PermissionError(errno.EACCES, reason, str(existing)) from None
 
 
 def write_texts(folder: Path, texts: Mapping[str, str]) -> list[str]:
@@ -60,3 +66,11 @@ def write_texts(folder: Path, texts: Mapping[str, str]) -> list[str]:
         with replacing(folder / name) as file:
             file.write(content)
     return list(texts)
+
+
+def remove_stale(folder: Path, names: Iterable[str]) -> str:
+    """Remove files of an earlier run that this one does not make, and return words that say so."""
+    stale = [folder / name for name in names if (folder / name).exists()]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return f"; removed its {' and '.join(path.name for path in stale)}" if stale else ""

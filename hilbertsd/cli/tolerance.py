@@ -51,7 +51,7 @@ class Tolerance:
         return {
             "absolute": f"{self.value:g}",
             "share": f"{100 * self.value:g}% of the mean squared label",
-            "auto": f"residual floor + {100 * self.value:g}% of the mean squared label above it",
+            "auto": f"residual floor + {100 * self.value:g}% of the rest of the mean squared label",
         }[self.kind]
 
     def values(self, y: np.ndarray, decomposition: Decomposition, *, joint: bool) -> np.ndarray:

@@ -13,7 +13,7 @@ import typer
 from hilbertsd import progress
 from hilbertsd.cli.exits import FAILED
 from hilbertsd.cli.options import Options, Output, posing
-from hilbertsd.cli.output import chosen_folder, look, show, write_texts
+from hilbertsd.cli.output import chosen_folder, look, remove_stale, show, write_texts
 
 if TYPE_CHECKING:
     from hilbertsd.cli.problem import Problem
@@ -39,9 +39,11 @@ def verify(
     the slack relative to the statement's scale, and how nearly it is attained. A statement holds,
     is vacuous (it says no more than is known without it), is not applicable, or fails. Without
     arguments: the illustrative example of Mobahi, Farajtabar & Bartlett (2020). Writes
-    chain.json, verdicts.json, table.txt and a figure of values between their bounds.
+    verdicts.json, verdicts.txt and the figure bounds, of values between their bounds; the chain
+    itself is written by distill.
     """
-    folder = chosen_folder(output, json)
+    # --json writes only with --output
+    folder = None if json and output is None else chosen_folder("verify", output)
     from hilbertsd.cli.problem import pose
 
     with progress.phases() as phase:
@@ -52,29 +54,37 @@ def verify(
         from hilbertsd.report import verdicts
 
         found = verdicts.readings(result)
-        document = verdicts.to_json(result, found)
-        table = verdicts.text(result, found, problem.heading, verbose=verbose)
-        written = ""
-        if folder is not None:
-            phase("writing")
-            texts = {"chain.json": result.to_json(), "verdicts.json": document, "table.txt": table}
-            written = _write(folder, problem, result, texts)
+    document = verdicts.to_json(result, found)
     if json:
         show(document)
     else:
         show(verdicts.text(result, found, problem.heading, verbose=verbose, **look()))
-        show(f"{written}\n")
+    if folder is not None:
+        table = verdicts.text(result, found, problem.heading, verbose=verbose)
+        with progress.phases() as phase:
+            phase("writing")
+            texts = {"verdicts.json": document, "verdicts.txt": table}
+            written = _write(folder, problem, result, texts)
+        if not json:
+            show(f"{written}\n")
     if verdicts.counts(found)["fails"]:
         raise typer.Exit(FAILED)
 
 
 def _write(folder: Path, problem: Problem, result: Distillation, texts: dict[str, str]) -> str:
-    """Write texts and the figure into a folder and return a line that says so."""
+    """Write texts and the figure into a folder and return a line that says so.
+
+    Where everything has collapsed at the start there is nothing to draw.
+    """
+    import numpy as np
+
     from hilbertsd import plots
     from hilbertsd.report import bounds
 
     outputs = result.labels.shape[2] if result.labels.ndim == 3 and not result.joint else 1
     title = problem.title + (f", output 0 of {outputs}" if outputs > 1 else "")
-    names = write_texts(folder, texts)
-    figures = plots.save(bounds.figure(result, title=title), folder / "bounds")
-    return f"Written to {folder}: {', '.join([*names, *(path.name for path in figures)])}"
+    names, stale = write_texts(folder, texts), ["bounds.pdf", "bounds.png"]
+    if np.isfinite(result.multipliers).any():
+        figures = plots.save(bounds.figure(result, title=title), folder / "bounds")
+        names, stale = [*names, *(path.name for path in figures)], []
+    return f"Written to {folder}: {', '.join(names)}{remove_stale(folder, stale)}"

@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hilbertsd.report.layout import grid, plain
+from hilbertsd.report.numbers import short, span
 
 if TYPE_CHECKING:
     from hilbertsd.theory.certificate import Certificate
@@ -20,7 +23,7 @@ def text(certificate: Certificate, heading: Mapping[str, str], seconds: float) -
     Parameters
     ----------
     heading
-        Lines to put first.
+        Lines to put first; a line "ε" says in words what the tolerance is.
     seconds
         The time it took.
     """
@@ -34,11 +37,13 @@ def text(certificate: Certificate, heading: Mapping[str, str], seconds: float) -
         "running": f"proved: no collapse up to round {fits}",
         "undecided": f"{fits} fits are proved; whether another follows is undecided",
     }[certificate.outcome]
-    lines = {
-        **heading,
+    lines = dict(heading)
+    words = lines.pop("ε", "")
+    lines |= {
+        "ε": span(np.ravel(np.asarray(given.eps, dtype=float)), 6) + (f" = {words}" if words else ""),
         "Gram": "in rationals, from the kernel" if given.gram is None else "as floats, exactly",
         "rank": f"{certificate.rank} of {given.size}, proved; residual floor "
-        f"{float(certificate.residual_floor):.6g}, exact",
+        f"{short(float(certificate.residual_floor), '.6g')}, exact",
         "chain": ended,
         "bits": f"{certificate.bits}, {seconds:.2g} seconds",
     }
@@ -46,8 +51,9 @@ def text(certificate: Certificate, heading: Mapping[str, str], seconds: float) -
     for verdict in certificate.verdicts:
         decision, note = verdict.verdict, verdict.holds_to or verdict.reason or ""
         if decision != "proved" or note:
-            what = f"to {note} of its scale" if decision == "proved" else note
-            groups.setdefault(" ".join(f"{decision} {what}".split()), []).append(verdict.title)
+            said = {"proved": f" to {note} of its scale", "not applicable": f", it needs {note}"}
+            what = decision + said.get(decision, f", {note}" if note else "")
+            groups.setdefault(what, []).append(verdict.title)
     count = len(certificate.verdicts)
     remarks = [f"{count} statements: {counted(v.verdict for v in certificate.verdicts)}."]
     remarks += [f"{what.capitalize()}: {'; '.join(titles)}." for what, titles in groups.items()]

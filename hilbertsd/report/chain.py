@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hilbertsd.report.layout import WIDTH, grid, plain
-from hilbertsd.report.numbers import span
+from hilbertsd.report.numbers import short, span
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -85,7 +85,7 @@ def heading_of(result: Distillation, heading: Mapping[str, str]) -> dict[str, st
     spectrum = result.spectrum
     if spectrum is not None and spectrum.kind == "exact":
         floor = span(np.atleast_1d(spectrum.residual_floor), 6)
-        kappa = f"{spectrum.condition_number:.4g}"
+        kappa = short(spectrum.condition_number)
         lines["rank"] = f"{spectrum.rank} of {size}, κ = {kappa}, residual floor {floor}"
     lines["method"] = str(result.provenance.get("settings", {}).get("method", "unknown"))
     return lines
@@ -168,13 +168,13 @@ def _remarks(result: Distillation, single: bool, outputs: Sequence[str] | None) 
     if single:
         stop = each[0]
         if stop is None:
-            last = float(_columns(result.label_ratios)[-1, 0])
-            lines = [f"No collapse up to round {rounds}: r_{rounds + 1} = {last:.5g} is above 1."]
+            last = short(float(_columns(result.label_ratios)[-1, 0]), ".5g")
+            lines = [f"No collapse up to round {rounds}: r_{rounds + 1} = {last} is above 1."]
         else:
             reach = "this and all later rounds" if stop <= rounds else "the next round"
-            ratio = float(_columns(result.label_ratios)[stop, 0])
+            ratio = short(float(_columns(result.label_ratios)[stop, 0]), ".5g")
             lines = [
-                f"Round {stop}: collapsed, r_{stop} = {ratio:.5g} <= 1, so {reach} "
+                f"Round {stop}: collapsed, r_{stop} = {ratio} <= 1, so {reach} "
                 f"{'are' if stop <= rounds else 'is'} the zero function."
             ]
     else:
@@ -192,8 +192,9 @@ def _remarks(result: Distillation, single: bool, outputs: Sequence[str] | None) 
         lines.append(f"Undecided{which}: an r_t equals 1 within its rounding error.")
     lines.append(
         "Estimated relative errors, at most: multipliers "
-        f"{result.multiplier_error.max():.0e}, labels {result.label_error.max():.0e}; "
-        f"absolute, r_t: {result.label_ratio_error.max():.0e}."
+        f"{short(result.multiplier_error.max(), '.0e')}, labels "
+        f"{short(result.label_error.max(), '.0e')}; absolute, r_t: "
+        f"{short(result.label_ratio_error.max(), '.0e')}."
     )
     return lines
 
@@ -224,19 +225,19 @@ def _formatted(name: str, value: float) -> str:
     if np.isinf(value):
         return "∞"
     if name == "c_t":
-        return f"{value:.4e}"
+        return short(value, ".4e")
     if name in ("lower", "upper"):
-        return f"{value:.1e}"
+        return short(value, ".1e")
     if name == "error":
-        return f"{value:.0e}"
-    return _short(value)
+        return short(value, ".0e")
+    return _four_digits(value)
 
 
-def _short(value: float) -> str:
+def _four_digits(value: float) -> str:
     """Four significant digits in at most seven characters."""
     value = float(f"{value:.3e}")
     if value == 0:
         return "0"
     if not 1e-3 <= abs(value) < 1e5:
-        return f"{value:.1e}"
+        return short(value, ".1e")
     return f"{value:.{max(0, 3 - int(np.floor(np.log10(abs(value)))))}f}"

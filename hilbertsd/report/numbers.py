@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 
-def span(values: np.ndarray, digits: int = 4) -> str:
-    """The one value, or the least and the greatest.
+def short(value: float, spec: str = ".4g") -> str:
+    """Format a number, with an exponent as short as it can be.
 
     Examples
     --------
-    >>> span(np.array([2.0])), span(np.array([3.0, 1.5]))
-    ('2', '1.5 to 3')
+    >>> short(2.7053e-6, ".4e"), short(9.261e11), short(4471)
+    ('2.7053e-6', '9.261e11', '4471')
+    """
+    return re.sub(r"e([-+])0*(\d+)$", lambda e: f"e{e[1].strip('+')}{e[2]}", f"{value:{spec}}")
+
+
+def span(values: np.ndarray, digits: int = 4) -> str:
+    """The one value, or the least and the greatest where four digits tell them apart.
+
+    Examples
+    --------
+    >>> span(np.array([2.0])), span(np.array([3.0, 1.5])), span(np.array([3.16227, 3.16228]))
+    ('2', '1.5 to 3', '3.162')
     """
     low, high = float(values.min()), float(values.max())
-    return f"{low:.{digits}g}" if low == high else f"{low:.4g} to {high:.4g}"
+    if low == high:
+        return short(low, f".{digits}g")
+    ends = dict.fromkeys((short(low), short(high)))
+    return " to ".join(ends)
 
 
 def slack_text(value: float) -> str:
@@ -31,8 +47,7 @@ def slack_text(value: float) -> str:
         return "0"
     if 1e-2 <= abs(value) < 1000:
         return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    return short(value, ".1e").replace(".0e", "e")
 
 
 def number_text(value: float | None) -> str:
@@ -50,8 +65,7 @@ def number_text(value: float | None) -> str:
         return "0"
     if 1e-2 <= abs(value) < 1e5:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+    return short(value, ".1e")
 
 
 def percent(share: float | None) -> str:

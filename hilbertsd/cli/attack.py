@@ -167,7 +167,7 @@ def efforts() -> dict[Budget, Effort]:
 def _write(folder: Path, attacks: tuple[Attack, ...], document: str) -> str:
     """Write the findings and their figure into a folder and return a line that says so."""
     from hilbertsd import plots
-    from hilbertsd.theory.tightness import figure
+    from hilbertsd.report.tightness import figure
 
     names = write_texts(folder, {"attack.json": document})
     stale = ["tightness.pdf", "tightness.png"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,9 @@ def figure(result: Distillation, *, output: int = 0, title: str | None = None) -
     """Draw the actual values of one output between their bounds, over the rounds.
 
     Multipliers between (36) and the sharper bounds, label ratios between Proposition 3 and what
-    is sharper, the number of fits between its dates, and the sparsity index of the basis weights
-    above its bounds. All bounds are those that the statements evaluate.
+    is sharper, the number of fits and its bounds, and the sparsity index of the basis weights
+    above its bounds. All bounds are those that the statements evaluate; where those about a chain
+    do not start at round 0, a line above the panels says so.
 
     Examples
     --------
@@ -50,8 +52,15 @@ def figure(result: Distillation, *, output: int = 0, title: str | None = None) -
         panels = drawn.subplots(2, 2).ravel()
         for axes, draw in zip(panels, (_multipliers, _ratios, _rounds, _index), strict=True):
             draw(axes, chains)
-        if title:
-            drawn.suptitle(title.replace("$", r"\$"), fontsize=9)
+        lines = [title.replace("$", r"\$")] if title else []
+        chain, size = chains["chain"], result.labels.shape[1]
+        if chain is not None and chain.start > 0 and result.spectrum is not None:
+            lines.append(
+                f"rank {result.spectrum.rank} < {size}: bounds on the label ratio and the number "
+                f"of fits start at round {chain.start}, and Theorem 5 is left out"
+            )
+        if lines:
+            drawn.suptitle("\n".join(textwrap.fill(line, 110) for line in lines), fontsize=9)
         plots.settle(drawn)
     return drawn
 
@@ -75,12 +84,23 @@ def _multipliers(axes: Axes, chains: Mapping[str, Chain | None]) -> None:
     wide = max(1.5, min(8.0, 160 / len(t)))
     axes.set_yscale("log")
     axes.vlines(t, paper["lower"], paper["upper"], color=plots.BAND, lw=wide, label="(36)")
-    axes.vlines(t, low["lower"], high["upper"], color=SHARPER, lw=wide / 3, label="sharper")
+    axes.vlines(t, low["lower"], high["upper"], color=SHARPER, lw=wide / 2, label="sharper")
     axes.plot(t, actual, "o", color=plots.INK, ms=min(4, wide), label="$c_t$")
-    axes.legend(loc="best", ncols=3)
     reach = 10**MULTIPLIER_DECADES
-    bottom = max(paper["lower"].min(), actual.min() / reach)
-    axes.set_ylim(bottom / 2, min(paper["upper"].max(), actual.max() * reach) * 6)
+    bottom = max(paper["lower"].min(), actual.min() / reach) / 2
+    top = min(paper["upper"].max(), actual.max() * reach) * 2
+    axes.set_ylim(bottom, top)
+    ends: dict[str, Any] = {"color": plots.GREY, "ms": min(5, wide), "clip_on": False, "ls": ""}
+    for mark, edge, beyond in (("v", 0, paper["lower"] < bottom), ("^", 1, paper["upper"] > top)):
+        if beyond.any():  # bars that go on outside the panel
+            axes.plot(
+                *(t[beyond], np.full(beyond.sum(), edge)),
+                marker=mark,
+                transform=axes.get_xaxis_transform(),
+                label="goes on" if edge == 0 or not (paper["lower"] < bottom).any() else None,
+                **ends,
+            )
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return _whole(axes, t)
 
 
@@ -115,7 +135,7 @@ def _ratios(axes: Axes, chains: Mapping[str, Chain | None]) -> None:
 
 def _rounds(axes: Axes, chains: Mapping[str, Chain | None]) -> None:
     chain = chains["chain"]
-    axes.set(title="number of fits between its dates", xlabel="fits")
+    axes.set(title="number of fits and its bounds", xlabel="fits")
     dates = {name: sides for name in DATES if (sides := _sides(name, chains))}
     if chain is None or not dates:
         return _say(axes, "needs a constant tolerance and\na fit of labels in the range of $G$")
@@ -123,7 +143,7 @@ def _rounds(axes: Axes, chains: Mapping[str, Chain | None]) -> None:
         f" after round {chain.start - 1}" if chain.start else ""
     )
     ended = "" if chain.collapsed else " so far"
-    axes.set_title(f"{count}{ended}, between the dates")
+    axes.set_title(f"number of fits and its bounds: {count}{ended}")
     axes.set_xscale("log")
     above: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "fontsize": 7}
     for row, name in enumerate(dates):
@@ -157,11 +177,13 @@ def _index(axes: Axes, chains: Mapping[str, Chain | None]) -> None:
     chain = chains["chain"]
     if paper and chain is not None and chain.start == 0:
         drawn.insert(0, (paper, "lower", LOWER, "Theorem 5"))
-    for sides, which, color, label in [*drawn, (reduced, "actual", plots.INK, "actual")]:
+    for sides, which, color, label in [(reduced, "actual", plots.INK, "actual"), *drawn]:
         index = sides[which].min(axis=1)
         shown = np.where(index > 0, index, np.nan)  # equal weights have no place on the axis
         if np.isfinite(shown).any():
-            axes.plot(t, shown, "o-", color=color, ms=size, lw=0.8, label=label)
+            # bounds are dashed and above: one that is attained hides nothing
+            look = "o-" if which == "actual" else "--"
+            axes.plot(t, shown, look, color=color, ms=size, lw=1.2, label=label)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return _whole(axes, t)
 

@@ -41,6 +41,12 @@ SHORT = {
     "matched_early_stopping": "Against early stopping, matched",
 }
 """Titles for the table's lines where the statement's own takes more than one."""
+COLUMNS = (
+    "A line shows the place that is nearest to failing. slack: how far that is, relative to the "
+    "statement's scale. tight: how nearly the bound is attained anywhere, 100% is equality, 0% "
+    "says no more than is known without it."
+)
+OUTPUT_COLUMN = " out: the output that is nearest; a count of outputs where not all agree."
 WORST = ("fails", "holds", "vacuous", "not applicable")
 """Of several outputs the line of a statement shows the first of these, and of it the tightest."""
 
@@ -54,6 +60,8 @@ class Reading(NamedTuple):
     actual: float
     upper: float
     """NaN where there are none, -inf and inf where the claim has no such side."""
+    start: int = 0
+    """The round from which the statement speaks, and which it calls round 0."""
 
 
 def readings(result: Distillation) -> tuple[Reading, ...]:
@@ -85,7 +93,7 @@ def readings(result: Distillation) -> tuple[Reading, ...]:
         if verdict.where is not None and chain is not None:
             sides = np.broadcast_arrays(*(np.asarray(v, float) for v in statement.sides(chain)))
             numbers = tuple(float(side[verdict.where]) for side in sides[:3])
-        found.append(Reading(statement, verdict, *numbers))
+        found.append(Reading(statement, verdict, *numbers, start=0 if chain is None else chain.start))
     return tuple(found)
 
 
@@ -102,10 +110,33 @@ def to_json(result: Distillation, found: Sequence[Reading]) -> str:
         "version": VERSION,
         "hilbertsd": __version__,
         "problem": result.provenance.get("problem", {}),
+        "chain": _chain_record(result),
         "summary": counts(found),
         "verdicts": [_record(reading) for reading in found],
     }
     return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+
+
+def _chain_record(result: Distillation) -> dict[str, Any]:
+    """What the verdicts are about, in numbers; lists have one entry an output, or one if joint."""
+    spectrum = result.spectrum
+    eps, ratios = (np.reshape(of, (len(of), -1)) for of in (result.eps, result.label_ratios))
+    eps, ratios = (of[:, :1] if result.joint else of for of in (eps, ratios))
+    rounds = result.collapse_round
+    each = list(rounds) if isinstance(rounds, tuple) else [rounds]
+    constant = bool((eps == eps[0]).all())
+    record = {
+        "points": result.labels.shape[1],
+        "joint": result.joint,
+        "rounds": result.rounds,
+        "eps": (eps[0] if constant else eps).tolist(),
+        "r_0": ratios[0].tolist(),
+        "collapse_round": each[:1] if result.joint else each,
+    }
+    if spectrum is not None:
+        floor = np.atleast_1d(spectrum.residual_floor).tolist()
+        record |= {"rank": spectrum.rank, "residual_floor": floor}
+    return record
 
 
 def _record(reading: Reading) -> dict[str, Any]:
@@ -121,6 +152,7 @@ def _record(reading: Reading) -> dict[str, Any]:
         "section": statement.section,
         "source": statement.source,
         "output": verdict.output,
+        "from_round": reading.start,
         "status": verdict.status,
         "why": verdict.why,
         "lower": finite(reading.lower),
@@ -160,13 +192,20 @@ def text(
     from rich.text import Text
 
     several = len({reading.verdict.output for reading in found}) > 1
-    parts: list[RenderableType] = [grid(heading_of(result, heading or {})), Text(_dates(result))]
-    sections = _sections(found)
-    width_of_words = max(len(_word(claim)) for _, claims in sections for claim in claims)
+    lines = [_dates(result), *_start(result)]
+    parts: list[RenderableType] = [grid(heading_of(result, heading or {})), *map(Text, lines)]
+    if not (fitted := bool(np.isfinite(result.multipliers).any())):  # little is left to speak of
+        parts.append(Text("Everything has collapsed at the start: every fit is the zero function."))
+    shown = [r for r in found if fitted or r.verdict.status != "not applicable"]
+    sections = _sections(shown)
+    word_width = max(len(_word(claim)) for _, claims in sections for claim in claims)
     for i, (section, claims) in enumerate(sections):
-        table = _details(claims, several) if verbose else _table(claims, width_of_words, i == 0)
+        table = _details(claims) if verbose else _table(claims, word_width, i == 0, several)
         parts += [Text(), Text(section, style="bold"), table]
-    parts += [Text(), *(Text(line) for line in _remarks(found, several))]
+    remarks = [_count(found, several)]
+    remarks += _reasons(found, several) if fitted else ["The others are about fits."]
+    remarks += [] if verbose else [COLUMNS + (OUTPUT_COLUMN if several else "")]
+    parts += [Text(), *map(Text, remarks)]
     return plain(Group(*parts), width=width, terminal=terminal)
 
 
@@ -196,7 +235,9 @@ def _word(outputs: Sequence[Reading]) -> str:
     return WORDS[status] + share
 
 
-def _table(claims: Sequence[list[Reading]], word_width: int, header: bool) -> RenderableType:
+def _table(
+    claims: Sequence[list[Reading]], word_width: int, header: bool, several: bool
+) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
@@ -206,6 +247,8 @@ def _table(claims: Sequence[list[Reading]], word_width: int, header: bool) -> Re
     for name in ("lower ≤", "actual", "≤ upper", "slack"):
         table.add_column(name, justify="right", width=7, overflow="fold", style="dim")
     table.add_column("tight", justify="right", width=5)
+    if several:
+        table.add_column("out", justify="right", width=3, overflow="fold")
     table.add_column("", width=word_width, overflow="fold")
     for outputs in claims:
         shown = _shown(outputs)
@@ -215,16 +258,18 @@ def _table(claims: Sequence[list[Reading]], word_width: int, header: bool) -> Re
             slack = 0.0  # equality, within rounding
         numbers = (shown.lower, shown.actual, shown.upper, slack)
         look = {"fails": "bold red", "holds": "green"}.get(verdict.status, "dim")
+        which = "" if slack is None or verdict.output is None else str(verdict.output)
         table.add_row(
             Text(SHORT.get(statement.name, statement.title)),
             *(number_text(value) for value in numbers),
             percent(verdict.tightness),
+            *([which] if several else []),
             Text(_word(outputs), style=look),
         )
     return table
 
 
-def _details(claims: Sequence[list[Reading]], several: bool) -> RenderableType:
+def _details(claims: Sequence[list[Reading]]) -> RenderableType:
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
@@ -235,14 +280,16 @@ def _details(claims: Sequence[list[Reading]], several: bool) -> RenderableType:
         statement, verdict = shown.statement, shown.verdict
         claim = " ".join((statement.__doc__ or "").strip().split("\n\n")[0].split())
         lines = [claim, f"{statement.kind}; {statement.source}"]
+        if shown.start:
+            lines.append(f"of the chain from round {shown.start} on, which it calls round 0")
         if verdict.slack is not None and verdict.tolerance is not None:
             lines.append(
                 f"slack {verdict.slack:.3g}, rounding {verdict.tolerance:.1g}"
                 + ("" if verdict.tightness is None else f", tight to {verdict.tightness:.3g}")
             )
-        where = f" (output {verdict.output})" if several and verdict.output is not None else ""
+        where = "" if verdict.output is None else f" (output {verdict.output})"
         lines.append(f"{verdict.why}{where}")
-        blocks.append(Text(f"  {statement.title}: {_word(outputs)}"))
+        blocks.append(Text(f"  {statement.title} ({statement.name}): {_word(outputs)}"))
         blocks += [Padding(Text(line), (0, 0, 0, 6)) for line in lines]
     return Group(*blocks)
 
@@ -259,24 +306,53 @@ def _dates(result: Distillation) -> str:
     return f"{ratio}; collapse at round {span(np.array(known))}{part}."
 
 
-def _remarks(found: Sequence[Reading], several: bool) -> list[str]:
-    outputs = len({reading.verdict.output for reading in found})
-    seen, statements = counts(found), len({reading.statement.name for reading in found})
-    lines = [
-        f"{statements} statements" + (f" on {outputs} outputs" if several else "") + ": "
-        f"{seen['holds']} hold, {seen['vacuous']} vacuous, "
-        f"{seen['not applicable']} not applicable, {seen['fails']} fail."
+def _start(result: Distillation) -> list[str]:
+    """Say where statements about a chain begin if that is not round 0, and why."""
+    several = result.labels.ndim == 3 and not result.joint
+    outputs = range(result.labels.shape[2] if several else 1)
+    chains = [views(result, output)["chain"] for output in outputs]
+    later = [chain for chain in chains if chain is not None and chain.start > 0]
+    if not later or result.spectrum is None:
+        return []
+    start = later[0].start
+    ratio = span(np.array([float(chain.r[0]) for chain in later]), 3)
+    fits = span(np.array([float(chain.fits) for chain in later]), 3)
+    part = f" of {len(later)} of {len(outputs)} outputs" if len(later) < len(outputs) else ""
+    return [
+        f"Rank {result.spectrum.rank} < {result.labels.shape[1]}: statements about a chain of "
+        f"constant tolerance{part} start at round {start}, with r_{start} = {ratio} and {fits} "
+        f"fit{'s' * (fits != '1')} from there on, because round 0 fits only what y_0 has in the "
+        "range of G, with the tolerance ε − residual floor."
     ]
+
+
+def _count(found: Sequence[Reading], several: bool) -> str:
+    seen, statements = counts(found), len({reading.statement.name for reading in found})
+    outputs = len({reading.verdict.output for reading in found})
+    on = f" on {outputs} outputs, {statements * outputs} verdicts" if several else ""
+    return (
+        f"{statements} statements{on}: {seen['holds']} hold, {seen['vacuous']} vacuous, "
+        f"{seen['not applicable']} not applicable, {seen['fails']} fail."
+    )
+
+
+def _reasons(found: Sequence[Reading], several: bool) -> list[str]:
+    """What does not simply hold, by its reason."""
+    outputs = len({reading.verdict.output for reading in found})
     reasons: dict[tuple[str, str], dict[str, int]] = {}
-    for statement, verdict, *_ in found:
+    for reading in found:
+        statement, verdict = reading.statement, reading.verdict
         if verdict.status == "holds":
             continue
         why = verdict.why.partition(":")[0] if verdict.status == "vacuous" else verdict.why
+        if verdict.status == "not applicable" and reading.start:
+            why += f" (of the chain from round {reading.start} on)"
         title = statement.title
         if verdict.status == "fails" and several:
             title += f", output {verdict.output}"
         titles = reasons.setdefault((verdict.status, why), {})
         titles[title] = titles.get(title, 0) + 1
+    lines = []
     for (status, why), titles in reasons.items():
         named = [
             title if not several or count in (1, outputs) else f"{title} ({count} outputs)"

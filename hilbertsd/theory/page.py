@@ -152,7 +152,8 @@ def _lines(
         yield from ("## How nearly they are attained", "", f"![Least slack]({figure})", "")
         yield (
             "A circle is the least slack over all chains searched; dots are those at a fixed "
-            "condition number, number of eigenvalues, or number of fits. Identities are left out."
+            "condition number, number of eigenvalues, or number of fits, missing where the "
+            "statement is applicable to none of those. Identities are left out."
         )
 
 

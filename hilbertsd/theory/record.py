@@ -21,7 +21,7 @@ def to_record(attacks: Iterable[Attack], command: str) -> dict[str, Any]:
     Parameters
     ----------
     attacks
-        From :func:`hilbertsd.theory.tightness.attack_table`.
+        From :func:`hilbertsd.theory.attack.attack`, one a statement.
     command
         The command line that repeats them.
     """

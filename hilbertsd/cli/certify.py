@@ -39,9 +39,9 @@ def certify(
 ) -> None:
     """Prove in ball arithmetic what happens in a chain.
 
-    One output, at most 300 points. The numbers are taken as the exact rationals that the floats
-    are, those of the example as the tenths that they are meant to be, and the Gram matrix in
-    rationals where the kernel allows. Writes certificate.json.
+    At most 300 points. The numbers are taken as the exact rationals that the floats are, those of
+    the example as the tenths that they are meant to be, and the Gram matrix in rationals where the
+    kernel allows. Writes certificate.json.
     """
     _require_flint()
     if check is not None:
@@ -91,18 +91,17 @@ def _certified(problem: Problem) -> Certificate:
     x, y = problem.data.x, problem.data.y
     many = f"a certificate is about at most {MOST_POINTS} points, these are {len(y)}"
     refuse(len(y) > MOST_POINTS, many)
-    refuse(y.ndim > 1, "a certificate is about one output; choose one with --target")
     eps: Any = problem.tolerance.value
     if problem.tolerance.kind == "absolute":
         eps = Fraction(str(eps))  # 0.045 is meant as 9/200
     else:
-        eps = float(problem.tolerance.values(y, decompose(gram(problem.kernel, x)), joint=False))
+        eps = problem.tolerance.values(y, decompose(gram(problem.kernel, x)), joint=problem.joint)
     points: Any = x if problem.data.exact is None else problem.data.exact
     try:
         exact_gram(problem.kernel, points)
     except HilbertSDError:
         return _certified_on_floats(problem, eps)
-    return proved(problem.kernel, points, y, eps, problem.rounds)
+    return proved(problem.kernel, points, y, eps, problem.rounds, joint=problem.joint)
 
 
 def _certified_on_floats(problem: Problem, eps: Any) -> Certificate:
@@ -119,7 +118,7 @@ def _certified_on_floats(problem: Problem, eps: Any) -> Certificate:
     x = problem.data.x
     G = gram(problem.kernel, x)
     try:
-        return proved(G, problem.data.y, eps, problem.rounds)
+        return proved(G, problem.data.y, eps, problem.rounds, joint=problem.joint)
     except InfeasibleToleranceError:
         raise
     except HilbertSDError as error:
@@ -137,7 +136,7 @@ def _certified_on_floats(problem: Problem, eps: Any) -> Certificate:
 
 def _check(path: Path) -> None:
     """Print what is re-established; a rejected certificate ends with exit code 1."""
-    from hilbertsd.report.certificate import counted
+    from hilbertsd.report.certificate import counted, ended
     from hilbertsd.theory.certificate import MOST_BYTES, CertificateError, from_json
     from hilbertsd.theory.verifier import check_certificate
 
@@ -158,9 +157,8 @@ def _check(path: Path) -> None:
             raise typer.Exit(FAILED) from None
         certificate = from_json(text)
     seconds = time.perf_counter() - start
-    when = certificate.collapse_round
-    ended = f"collapse at round {when}" if when is not None else certificate.outcome
     show(
-        f"accepted: {path}: rank {certificate.rank} of {certificate.problem.size}, {ended}; "
+        f"accepted: {path}: rank {certificate.rank} of {certificate.problem.size}; "
+        f"{ended(certificate)}; "
         f"{counted(v.verdict for v in proved)}; {seconds:.2g} seconds\n"
     )

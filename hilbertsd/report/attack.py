@@ -81,10 +81,18 @@ def _in_full(found: Attack) -> dict[str, str]:
         "searched": f"{nearest.evaluations} chains",
     }
     lines |= _chain(nearest)
+    words = {"null space": "with a null space", "every round": "where the tolerance varies"}
+    elsewhere = [
+        f"{slack_text(found.elsewhere[where].slack)} {said}"
+        for where, said in words.items()
+        if where in found.elsewhere
+    ]
     for name, symbol in SYMBOLS.items():
         lines[f"slack by {symbol}"] = ", ".join(
             f"{slack_text(slack)} at {symbol} = {short(value)}" for value, slack in found.by[name]
         )
+    if elsewhere:
+        lines["elsewhere"] = ", ".join(elsewhere) + " (–: it claims nothing there)"
     return lines
 
 

@@ -40,3 +40,15 @@ def test_an_interrupt_passes_through(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with pytest.raises(KeyboardInterrupt):
         interrupted()
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress.phases(interval=0.1) as phase:
+        phase("first")  # at once: nothing has taken long yet
+        time.sleep(0.15)
+        phase("second")
+        phase("third")
+    (line,) = stream.getvalue().splitlines()
+    assert line == "hilbertsd: second, after 0 seconds"

@@ -93,7 +93,9 @@ def readings(result: Distillation) -> tuple[Reading, ...]:
         if verdict.where is not None and chain is not None:
             sides = np.broadcast_arrays(*(np.asarray(v, float) for v in statement.sides(chain)))
             numbers = tuple(float(side[verdict.where]) for side in sides[:3])
-        found.append(Reading(statement, verdict, *numbers, start=0 if chain is None else chain.start))
+        found.append(
+            Reading(statement, verdict, *numbers, start=0 if chain is None else chain.start)
+        )
     return tuple(found)
 
 

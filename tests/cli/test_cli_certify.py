@@ -58,7 +58,30 @@ def test_kernels_that_are_not_rational_are_certified_on_their_floats(capsys):
     assert main(["certify", "one.csv", "--rounds", "1"]) == DONE
     out = capsys.readouterr().out
     assert "as floats, exactly" in out
-    assert os.listdir("hilbertsd-out") == ["certificate.json"]
+    assert os.listdir("hilbertsd-out/certify") == ["certificate.json"]
+
+
+def test_a_gram_matrix_that_rounding_leaves_indefinite_is_refused_with_a_way_out(capsys):
+    pytest.importorskip("flint")
+    rows = "".join(f"{k / 29},{(-1) ** k + k / 7}\n" for k in range(30))
+    write("smooth.csv", "x,y\n" + rows)
+    code, message = refused(capsys, "certify", "smooth.csv", "--kernel", "gaussian(2)")
+    assert code == BAD_INPUT
+    assert "has no rational form" in message
+    assert "certify(" not in message  # no Python to a person at the shell
+    (kernel,) = re.findall(r"--kernel '(.*?)'", message)
+    assert main(["certify", "smooth.csv", "--kernel", kernel, "--rounds", "1"]) == DONE
+
+
+def test_several_outputs_are_certified_each_or_jointly(capsys):
+    pytest.importorskip("flint")
+    write("two.csv", "x,a,b\n0.1,1,3\n0.4,2,-1\n0.7,-1,1\n0.9,0.5,2\n")
+    targets = ["--target", "a", "--target", "b", "--kernel", "matern(0.5, 0.3)", "--rounds", "2"]
+    assert main(["certify", "two.csv", *targets]) == DONE
+    assert " statements on 2 outputs, " in capsys.readouterr().out
+    assert main(["certify", "two.csv", *targets, "--joint"]) == DONE
+    assert " 0 undecided, 0 not applicable." in capsys.readouterr().out
+    assert main(["certify", "--check", "hilbertsd-out/certify/certificate.json"]) == DONE
 
 
 def test_without_ball_arithmetic_one_line_says_how_to_install_it(capsys, monkeypatch):
@@ -73,7 +96,7 @@ def test_without_ball_arithmetic_one_line_says_how_to_install_it(capsys, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--dataset", "digits"], BAD_INPUT, "one output"),
+        (["--dataset", "digits"], BAD_INPUT, "300"),
         (["--dataset", "diabetes"], BAD_INPUT, "300"),
         (["--check", "missing.json"], BAD_FILE, "missing.json"),
         (["--check", "a.json", "--output", "out"], BAD_INPUT, "--output"),

@@ -19,22 +19,22 @@ DOCS = Path(Path(hsd.__file__).parents[1], "docs", "reading-a-chain.md")
 def test_the_example_gives_the_papers_chain_and_all_the_files(capsys):
     assert main(["distill"]) == DONE
     out = capsys.readouterr().out
-    assert "2.7053e-06" in out
+    assert "2.7053e-6" in out
     assert "Round 4: collapsed" in out
     names = ["chain.json", "chain.npz", "figure.pdf", "figure.png"]
     names += ["fits.pdf", "fits.png", "table.txt"]
-    assert sorted(os.listdir("hilbertsd-out")) == names
-    with open("hilbertsd-out/table.txt", encoding="utf-8") as file:
+    assert sorted(os.listdir("hilbertsd-out/distill")) == names
+    with open("hilbertsd-out/distill/table.txt", encoding="utf-8") as file:
         table = file.read()
     assert out.startswith(table)
-    with open("hilbertsd-out/chain.json", encoding="utf-8") as file:
+    with open("hilbertsd-out/distill/chain.json", encoding="utf-8") as file:
         text = file.read()
     result = hsd.Distillation.from_json(text)
     assert result.to_json() == text
     np.testing.assert_allclose(
         result.multipliers[:4], [2.70525e-6, 8.76276e-5, 2.73755e-4, 7.90018e-4], rtol=1e-5
     )
-    stored = hsd.Distillation.from_npz("hilbertsd-out/chain.npz")
+    stored = hsd.Distillation.from_npz("hilbertsd-out/distill/chain.npz")
     assert stored.to_json() == text
 
 
@@ -88,6 +88,21 @@ def test_collapse_at_the_start_is_a_warning_and_no_error(capsys):
     assert "Round 0: collapsed" in captured.out
 
 
+def test_each_command_has_a_folder_of_its_own(capsys):
+    write("one.csv", GOOD)
+    assert main(["verify"]) == DONE
+    assert main(["distill", "one.csv"]) == DONE
+    assert sorted(os.listdir("hilbertsd-out")) == ["distill", "verify"]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that takes no files is needed")
+@pytest.mark.parametrize("command", ["distill", "verify", "attack"])
+def test_a_folder_that_takes_no_files_is_refused_before_the_work(capsys, command):
+    code, message = refused(capsys, command, "--output", "/proc/nothing")
+    assert code == BAD_FILE
+    assert "/proc: cannot be written to" in message
+
+
 def test_a_folder_that_cannot_be_made_is_refused_before_the_work(capsys):
     write("taken", "")
     for output in ("taken", "taken/inside"):
@@ -130,7 +145,7 @@ def test_an_interrupt_leaves_nothing_behind(capsys, monkeypatch):
     monkeypatch.setattr(hsd.Distillation, "to_npz", interrupted)
     assert main(["distill"]) == INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
-    assert os.listdir("hilbertsd-out") == ["chain.json"]
+    assert os.listdir("hilbertsd-out/distill") == ["chain.json"]
 
 
 def test_lack_of_memory_is_foreseen(capsys, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hilbertsd.cli.exits import DONE, FAILED
 from hilbertsd.report import verdicts
 from hilbertsd.theory import REGISTRY, examples
 
+DOCS = Path(Path(hsd.__file__).parents[1], "docs", "checking-the-theory.md")
 STATUSES = {"holds", "vacuous", "not applicable", "fails"}
 
 
@@ -22,12 +24,67 @@ def test_the_example_holds_and_all_the_files_are_there(capsys):
     out = capsys.readouterr().out
     assert f"{len(REGISTRY)} statements: " in out
     assert " 0 fail.\n" in out
-    names = ["bounds.pdf", "bounds.png", "chain.json", "table.txt", "verdicts.json"]
-    assert sorted(os.listdir("hilbertsd-out")) == names
-    with open("hilbertsd-out/table.txt", encoding="utf-8") as file:
+    names = ["bounds.pdf", "bounds.png", "verdicts.json", "verdicts.txt"]
+    assert sorted(os.listdir("hilbertsd-out/verify")) == names
+    with open("hilbertsd-out/verify/verdicts.txt", encoding="utf-8") as file:
         assert out.startswith(file.read())
-    with open("hilbertsd-out/chain.json", encoding="utf-8") as file:
-        assert hsd.Distillation.from_json(file.read()).collapse_round == 4
+
+
+def test_one_line_says_from_which_round_statements_speak(capsys):
+    x, y = hsd.datasets.example()
+    result = hsd.self_distill(hsd.gram(hsd.kernels.cubic_spline(), x), y, 0.045, 10)
+    ratio, left = result.label_ratios[1], result.collapse_round - 1
+    assert main(["verify"]) == DONE
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Rank 9 < 11: statements about a chain of constant tolerance start at round 1" in said
+    assert f"with r_1 = {ratio:.3g} and {left} fits from there on, because round 0" in said
+    document = verified(capsys)
+    starts = {name: entry["from_round"] for name, entry in by_name(document).items()}
+    assert starts["multiplier_bracket"] == 0
+    assert starts["label_norm_lower_bound"] == 1
+
+
+def test_json_holds_the_numbers_that_the_verdicts_are_about(capsys):
+    x, y = hsd.datasets.example()
+    result = hsd.self_distill(hsd.gram(hsd.kernels.cubic_spline(), x), y, 0.045, 10)
+    chain = verified(capsys)["chain"]
+    assert chain["eps"] == [0.045]
+    assert chain["r_0"] == pytest.approx([result.label_ratios[0]])
+    assert chain["residual_floor"] == pytest.approx([float(result.spectrum.residual_floor)])
+    assert (chain["collapse_round"], chain["rank"], chain["points"]) == ([4], 9, 11)
+
+
+def test_where_all_has_collapsed_at_the_start_little_is_said_and_nothing_drawn(capsys):
+    assert main(["verify"]) == DONE
+    capsys.readouterr()
+    assert main(["verify", "--eps", "100"]) == DONE
+    out = capsys.readouterr().out
+    assert "Everything has collapsed at the start" in out
+    assert "1 hold, 0 vacuous" in out
+    assert "n/a" not in out
+    assert out.endswith("; removed its bounds.pdf and bounds.png\n")
+    assert sorted(os.listdir("hilbertsd-out/verify")) == ["verdicts.json", "verdicts.txt"]
+
+
+def test_details_give_the_name_by_which_a_statement_is_attacked(capsys):
+    assert main(["verify", "-v"]) == DONE
+    out = " ".join(capsys.readouterr().out.split())
+    for name, statement in REGISTRY.items():
+        assert f"{statement.title} ({name}): " in out
+    assert "of the chain from round 1 on, which it calls round 0" in out
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the documentation is not here")
+def test_the_documented_tables_are_what_is_printed(capsys):
+    blocks = re.findall(r"```text\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert main(["verify", "--dataset", "headline"]) == DONE
+    headline = capsys.readouterr().out.splitlines()
+    assert not any("start at round" in line for line in headline)  # of full rank
+    assert main(["verify"]) == DONE
+    example = capsys.readouterr().out
+    assert blocks[0].startswith("$ hilbertsd verify --dataset headline\n")
+    assert set(blocks[0].splitlines()[1:]) <= set(headline)
+    assert blocks[1] in example
 
 
 def test_json_has_every_statement_with_its_numbers(capsys):
@@ -80,8 +137,12 @@ def test_several_outputs_are_one_line_a_statement(capsys):
     assert {entry["output"] for entry in document["verdicts"]} == {0, 1}
     assert main(["verify", "two.csv", *targets]) == DONE
     out = capsys.readouterr().out
-    assert f"{len(REGISTRY)} statements on 2 outputs" in out
-    assert len(re.findall(r"^Theorem 5 .* holds$", out, re.MULTILINE)) == 1
+    count = len(REGISTRY)
+    assert f"{count} statements on 2 outputs, {2 * count} verdicts: " in " ".join(out.split())
+    # the line shows the output that has the least slack
+    of = {e["output"]: e for e in document["verdicts"] if e["statement"] == "weight_ratio"}
+    nearest = min(of, key=lambda output: of[output]["slack"])
+    assert len(re.findall(rf"^Theorem 5 .* {nearest} holds$", out, re.MULTILINE)) == 1
 
 
 def test_a_failing_statement_ends_with_exit_code_1(capsys, monkeypatch):

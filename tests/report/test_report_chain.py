@@ -1,5 +1,6 @@
 """The table of a chain: it fits, cuts nothing, and says what happened."""
 
+import re
 from functools import cache
 
 import numpy as np
@@ -44,10 +45,7 @@ def test_reports_fit_eighty_columns_and_cut_nothing(name):
 
 def test_a_report_says_what_happened():
     reports = {name: chain.text(result) for name, result in chains().items()}
-    assert (
-        "4                  ∞               0.8325   0.5735                 collapsed"
-        in (reports["one"])
-    )
+    assert re.search(r"^4 +∞ +0\.8325 +0\.5735 +collapsed$", reports["one"], re.MULTILINE)
     assert "No collapse up to round 1: r_2 = 2.6734" in reports["no collapse"]
     assert chains()["three"].collapse_round == (1, 4, 1)
     assert "Collapse: outputs 0, 2 at 1; output 1 at 4." in reports["three"]

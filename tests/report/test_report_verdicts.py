@@ -50,7 +50,9 @@ def test_the_table_fits_eighty_columns_and_cuts_nothing(name, verbose):
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "…" not in text
     assert "nan" not in text
-    for claim in {reading.statement.name: reading.statement for reading in found}.values():
+    fitted = np.isfinite(result.multipliers).any()
+    shown = [r for r in found if fitted or r.verdict.status != "not applicable"]
+    for claim in {reading.statement.name: reading.statement for reading in shown}.values():
         title = claim.title if verbose else verdicts.SHORT.get(claim.name, claim.title)
         assert all(word in text for word in title.split())
         if not verbose and name != "outputs":  # there "holds 2/3" takes some of a title's room

@@ -322,9 +322,9 @@ def _start(result: Distillation) -> list[str]:
     part = f" of {len(later)} of {len(outputs)} outputs" if len(later) < len(outputs) else ""
     return [
         f"Rank {result.spectrum.rank} < {result.labels.shape[1]}: statements about a chain of "
-        f"constant tolerance{part} start at round {start}, with r_{start} = {ratio} and {fits} "
-        f"fit{'s' * (fits != '1')} from there on, because round 0 fits only what y_0 has in the "
-        "range of G, with the tolerance ε − residual floor."
+        f"labels in the range of G{part} start at round {start}, with r_{start} = {ratio} and "
+        f"{fits} fit{'s' * (fits != '1')} from there on, because round 0 fits only what y_0 has "
+        "in that range, with the tolerance ε − residual floor."
     ]
 
 

@@ -36,7 +36,9 @@ def test_one_line_says_from_which_round_statements_speak(capsys):
     ratio, left = result.label_ratios[1], result.collapse_round - 1
     assert main(["verify"]) == DONE
     said = " ".join(capsys.readouterr().out.split())
-    assert "Rank 9 < 11: statements about a chain of constant tolerance start at round 1" in said
+    assert (
+        "Rank 9 < 11: statements about a chain of labels in the range of G start at round 1" in said
+    )
     assert f"with r_1 = {ratio:.3g} and {left} fits from there on, because round 0" in said
     document = verified(capsys)
     starts = {name: entry["from_round"] for name, entry in by_name(document).items()}

@@ -50,9 +50,9 @@ def attack(
         Budget | None,
         typer.Option(
             metavar="NAME",
-            help="quick (about two seconds a statement, two minutes for all, without gradients), "
-            "standard (10 to 40 seconds a statement, a quarter of an hour for all) or thorough "
-            "(minutes a statement). Default: standard for one statement, quick for all.",
+            help="quick (about three seconds a statement, two to three minutes for all, without "
+            "gradients), standard (10 to 40 seconds a statement, a quarter of an hour for all) or "
+            "thorough (minutes a statement). Default: standard for one statement, quick for all.",
         ),
     ] = None,
     output: Annotated[

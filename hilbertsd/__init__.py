@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hilbertsd.version import __version__
 
 if TYPE_CHECKING:
-    from hilbertsd import batch, datasets, filters, kernels, plots, theory
+    from hilbertsd import batch, datasets, filters, kernels, operators, plots, theory
     from hilbertsd.distill import decompose, self_distill
     from hilbertsd.distillation import Distillation
     from hilbertsd.enclosure import Enclosure
@@ -56,6 +56,7 @@ __all__ = [
     "gram",
     "kernels",
     "multiplier_to_alpha",
+    "operators",
     "plots",
     "self_distill",
     "theory",
@@ -81,7 +82,7 @@ _HOMES = {
     "multiplier_to_alpha": "multiplier",
     "self_distill": "distill",
 }
-_MODULES = frozenset({"batch", "datasets", "filters", "kernels", "plots", "theory"})
+_MODULES = frozenset({"batch", "datasets", "filters", "kernels", "operators", "plots", "theory"})
 
 
 def __getattr__(name: str) -> Any:

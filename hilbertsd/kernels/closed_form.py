@@ -10,6 +10,9 @@ import numpy as np
 from hilbertsd.kernels.kernel import Kernel
 from hilbertsd.kernels.points import Array, Namespace
 
+# Coordinates up to which a sum over them is written out for compilers.
+UNROLLED = 16
+
 
 @dataclass(frozen=True, repr=False)
 class ClosedForm(Kernel):
@@ -43,8 +46,7 @@ class RadialKernel(ClosedForm):
     def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
         # A distance that overflows is infinite to these formulas, which is what is meant.
         with np.errstate(over="ignore"):
-            difference = x - s
-            square = xp.sum(difference * difference, axis=-1)
+            square = _over_coordinates(xp, lambda a, b: (a - b) * (a - b), x, s)
             return self.formula(xp, square, **dict(self.parameters))
 
     def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
@@ -58,7 +60,8 @@ class InnerProductKernel(ClosedForm):
     """Of the inner product alone; ``formula(xp, inner_product, **parameters)``."""
 
     def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
-        return self.formula(xp, xp.sum(x * s, axis=-1), **dict(self.parameters))
+        product = _over_coordinates(xp, lambda a, b: a * b, x, s)
+        return self.formula(xp, product, **dict(self.parameters))
 
     def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
         return self.formula(xp, x @ s.T, **dict(self.parameters))
@@ -75,8 +78,8 @@ class AngularKernel(ClosedForm):
 
     def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
         (u, length_x), (v, length_s) = _direction(x, xp), _direction(s, xp)
-        plus = xp.sum((u + v) * (u + v), axis=-1)
-        minus = xp.sum((u - v) * (u - v), axis=-1)
+        plus = _over_coordinates(xp, lambda a, b: (a + b) * (a + b), u, v)
+        minus = _over_coordinates(xp, lambda a, b: (a - b) * (a - b), u, v)
         return self._of_angle(xp, length_x, length_s, plus, minus)
 
     def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
@@ -111,6 +114,16 @@ def safe_sqrt(xp: Namespace, squares: Array) -> Array:
         return np.sqrt(squares)
     zero = squares == 0
     return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, squares)))
+
+
+def _over_coordinates(
+    xp: Namespace, term: Callable[[Array, Array], Array], x: Array, s: Array
+) -> Array:
+    """Return Σ_i term(x_i, s_i) over the last axis."""
+    if xp is np or x.shape[-1] > UNROLLED:
+        return xp.sum(term(x, s), axis=-1)
+    # Written out, XLA fuses a few coordinates into one vectorised loop over the pairs of points.
+    return sum(term(x[..., i], s[..., i]) for i in range(x.shape[-1]))
 
 
 def _direction(points: Array, xp: Namespace) -> tuple[Array, Array]:

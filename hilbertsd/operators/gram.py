@@ -47,7 +47,7 @@ def gram(kernel: KernelLike, x: Array) -> Array:
     array([[0.125, 0.125],
            [0.125, 0.25 ]])
     """
-    x = _points(x, "x")
+    x = points(x, "x")
     size = len(x)
     if namespace(x) is not np:
         values = _matrix(kernel, x, x, ("x", "x")) / size
@@ -59,12 +59,7 @@ def gram(kernel: KernelLike, x: Array) -> Array:
         # Only the lower triangle is evaluated; the upper one is its mirror image.
         block = _matrix(kernel, x[start:stop], x[:stop], ("x", "x"), start) / size
         square = block[:, start:]
-        gap = np.abs(square - square.T).max()
-        if gap > ASYMMETRY * np.abs(square).max():
-            raise HilbertSDError(
-                f"the kernel is not symmetric: g(x, s) and g(s, x) differ by up to {gap * size:.3g}"
-                "; pass a function of the two points that does not depend on their order."
-            )
+        require_symmetric(square, size)
         block[:, start:] = (square + square.T) / 2
         result[start:stop, :stop] = block
         result[:start, start:stop] = block[:, :start].T
@@ -102,25 +97,57 @@ def cross_gram(kernel: KernelLike, x_new: Array, x: Array) -> Array:
     >>> cross_gram(brownian_motion(), [1.0], [0.25, 0.5])
     array([[0.125, 0.25 ]])
     """
-    x_new, x = _points(x_new, "x_new"), _points(x, "x")
+    x_new, x = points(x_new, "x_new"), points(x, "x")
+    require_same_space(x_new, x)
+    return _matrix(kernel, x_new, x, ("x_new", "x")) / len(x)
+
+
+def points(x: Array, name: str) -> Array:
+    """Return finite points of shape (n, d), n > 0, in their own namespace.
+
+    Examples
+    --------
+    >>> points([0.25, 0.5], "x").shape
+    (2, 1)
+    """
+    x = as_points(x, namespace(x), name)
+    if x.ndim > 2:
+        raise HilbertSDError(
+            f"{name} has shape {x.shape}; points are an array of shape (K,) or (K, d)."
+        )
+    if np.size(x) == 0:
+        raise HilbertSDError(f"{name} is empty; pass at least one point.")
+    require_finite(x, name)
+    return x
+
+
+def require_same_space(x_new: Array, x: Array) -> None:
+    """Raise HilbertSDError unless the points, (n, d) and (K, e), have d = e.
+
+    Examples
+    --------
+    >>> require_same_space(np.zeros((2, 3)), np.zeros((5, 3)))
+    """
     if x_new.shape[1] != x.shape[1]:
         raise HilbertSDError(
             f"x_new has points with {x_new.shape[1]} coordinates and x with {x.shape[1]}; "
             "both must come from the same space."
         )
-    return _matrix(kernel, x_new, x, ("x_new", "x")) / len(x)
 
 
-def _points(points: Array, name: str) -> Array:
-    points = as_points(points, namespace(points), name)
-    if points.ndim > 2:
+def require_symmetric(square: Array, size: int) -> None:
+    """Raise HilbertSDError if values g(x_i, x_j)/size are not symmetric beyond rounding.
+
+    Examples
+    --------
+    >>> require_symmetric(np.eye(2), 2)
+    """
+    gap = np.abs(square - square.T).max()
+    if gap > ASYMMETRY * np.abs(square).max():
         raise HilbertSDError(
-            f"{name} has shape {points.shape}; points are an array of shape (K,) or (K, d)."
+            f"the kernel is not symmetric: g(x, s) and g(s, x) differ by up to {gap * size:.3g}"
+            "; pass a function of the two points that does not depend on their order."
         )
-    if np.size(points) == 0:
-        raise HilbertSDError(f"{name} is empty; pass at least one point.")
-    require_finite(points, name)
-    return points
 
 
 def _matrix(

@@ -32,7 +32,7 @@ def sharded(
     kernel: KernelLike,
     x: Any,
     *,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
     dtype: str = "float64",
     tile: tuple[int, int] | None = None,
 ) -> KernelOperator:
@@ -77,7 +77,7 @@ def sharded_cross(
     x_new: Any,
     x: Any,
     *,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
     dtype: str = "float64",
     tile: tuple[int, int] | None = None,
 ) -> KernelOperator:
@@ -114,7 +114,7 @@ def _operator(
     kernel: KernelLike,
     rows: np.ndarray,
     columns: np.ndarray,
-    devices: Sequence[jax.Device] | None,
+    devices: Sequence[Any] | None,
     dtype: str,
     tile: tuple[int, int] | None,
 ) -> KernelOperator:

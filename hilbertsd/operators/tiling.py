@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import jax
@@ -156,7 +155,8 @@ def tiled(
     >>> G = tiled(gaussian(0.5), x)
     >>> G.shape, G.unit
     ((1000, 1000), 2.220446049250313e-16)
-    >>> error = G.matvec(np.ones(1000)) - gram(gaussian(0.5), x) @ np.ones(1000)
+    >>> v = np.ones(1000)
+    >>> error = G @ v - cross_gram(gaussian(0.5), x, x) @ v
     >>> bool(np.abs(error).max() < 1e-14)
     True
     """
@@ -331,9 +331,7 @@ def accept(kernel: KernelLike, rows: np.ndarray, columns: np.ndarray) -> None:
             ) from None
 
 
-def rounding(
-    kernel: KernelLike, rows: np.ndarray, columns: np.ndarray, dtype: np.dtype
-) -> float:
+def rounding(kernel: KernelLike, rows: np.ndarray, columns: np.ndarray, dtype: np.dtype) -> float:
     """Return the largest error of the kernel's values in `dtype`, relative to the largest value.
 
     For float32 it is measured: rounding a point to single precision may cost more than the rounding

@@ -1,0 +1,262 @@
+"""Run a program over several local processes: ``python -m hilbertsd.launch -n 2 script.py``.
+
+Every process runs the same script with `jax.distributed` set up, so that `jax.devices()` are those
+of all processes, and talks to the others on the loopback interface only. This process watches over
+them: when one dies, fails or stops answering, the others are ended, one sentence says why, and the
+exit code is not 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Annotated, TextIO
+
+import typer
+
+HEARTBEAT = 10
+"""Seconds of silence after which a process counts as lost."""
+GRACE = 2.0
+"""Seconds a process is given to end by itself, or to be ended before it reports a lost peer."""
+PATIENCE = 7 * 24 * 3600
+"""Seconds that a process which has finished waits for the others."""
+LOOPBACK = "127.0.0.1"
+INTERRUPTED = 130
+_MEMBER = "from hilbertsd.launch import _member; _member()"
+_NOISE = re.compile(r"\[Gloo\] Rank \d+ is connected")
+_LOST_PEER = re.compile(r"[EF]\d{4} .*(coordination_service|client\.h)")
+"""How the runtime, in C++, begins to report that a process of the run is gone."""
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+def main(
+    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="The Python program to run.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARGS]...", help="What SCRIPT is given.")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option("-n", "--processes", min=1, help="How many processes to start.")
+    ] = 2,
+    heartbeat: Annotated[
+        int, typer.Option(min=1, help="Seconds of silence after which a process counts as lost.")
+    ] = HEARTBEAT,
+) -> None:
+    """Run SCRIPT in several processes on this machine, joined by jax.distributed."""
+    if not script.is_file():
+        raise typer.BadParameter(f"there is no file {script}", param_hint="SCRIPT")
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    raise typer.Exit(launch([str(script), *(arguments or [])], processes, heartbeat))
+
+
+def launch(command: list[str], processes: int, heartbeat: int = HEARTBEAT) -> int:
+    """Run a script with its arguments in several processes; return the exit code of the run.
+
+    It is 0 if all processes end with 0, 130 after Ctrl-C, and otherwise that of the first process
+    to fail, 128 + s if signal s killed it. What the processes print is passed on line by line
+    behind their number; after a failure, only what the failed one printed.
+    """
+    port = str(_free_port())
+    ended: queue.Queue[_Member] = queue.Queue()
+    members: list[_Member] = []
+    try:
+        for rank in range(processes):
+            members.append(_Member.start(rank, processes, [port, str(heartbeat), *command]))
+            threading.Thread(target=members[-1].watch, args=(ended,), daemon=True).start()
+        for _ in range(processes):
+            first = ended.get()
+            if first.code != 0:
+                for member in members:
+                    member.muted = True
+                reason = first.reason(processes, heartbeat)
+                print(f"hilbertsd.launch: {reason}; the run is ended.", file=sys.stderr)
+                return first.code if first.code > 0 else 128 - first.code
+        return 0
+    except KeyboardInterrupt:
+        for member in members:
+            member.muted = True
+            member.signal(signal.SIGINT)
+        deadline = time.monotonic() + GRACE
+        for member in members:
+            member.wait(deadline - time.monotonic())
+        return INTERRUPTED
+    finally:
+        for member in members:
+            member.signal(signal.SIGKILL)
+
+
+@dataclass
+class _Member:
+    """One process of the run, as the launching process sees it."""
+
+    rank: int
+    process: subprocess.Popen
+    muted: bool = False
+    held: list[str] = field(default_factory=list)
+    """What the runtime reports of a lost peer, and all after it: its abort says nothing more."""
+
+    @classmethod
+    def start(cls, rank: int, processes: int, arguments: list[str]) -> _Member:
+        """Start the process, in a session of its own, so that Ctrl-C reaches it through us."""
+        command = [sys.executable, "-c", _MEMBER, str(rank), str(processes), *arguments]
+        # Whatever proxy is set, the other processes are on this machine.
+        environment = os.environ | {"PYTHONUNBUFFERED": "1", "no_grpc_proxy": LOOPBACK}
+        process = subprocess.Popen(
+            command,
+            # The process ends when this pipe does: it never outlives the launching process.
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        return cls(rank, process)
+
+    @property
+    def code(self) -> int:
+        """Exit code; −s after signal s, as `subprocess` has it."""
+        return self.process.returncode
+
+    @property
+    def lost_peer(self) -> bool:
+        """Whether the runtime ended the process because another one stopped answering."""
+        return bool(self.held) and self.code == -signal.SIGABRT
+
+    def watch(self, ended: queue.Queue[_Member]) -> None:
+        """Pass on what the process prints until it ends."""
+        streams = ((self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr))
+        threads = [threading.Thread(target=self._pass_on, args=s, daemon=True) for s in streams]
+        for thread in threads:
+            thread.start()
+        self.process.wait()
+        for thread in threads:  # a grandchild may hold the streams open
+            thread.join(GRACE)
+        if not (self.lost_peer or self.muted):
+            sys.stderr.writelines(f"[{self.rank}] {line}" for line in self.held)
+        ended.put(self)
+
+    def _pass_on(self, source: IO[str], target: TextIO) -> None:
+        for line in source:
+            if self.held or _LOST_PEER.match(line):
+                self.held.append(line)
+            elif not (self.muted or _NOISE.match(line)):
+                target.write(f"[{self.rank}] {line.rstrip()}\n")
+                target.flush()
+
+    def reason(self, processes: int, heartbeat: int) -> str:
+        """Say why the process ended."""
+        if self.lost_peer:
+            return f"a process has not answered for {heartbeat} s"
+        name = f"process {self.rank} of {processes}"
+        if self.code < 0:
+            return f"{name} was killed by {signal.Signals(-self.code).name}"
+        return f"{name} failed with exit code {self.code}"
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and all that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the process."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(max(seconds, 0))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return probe.getsockname()[1]
+
+
+def _member() -> None:
+    """Be one process of the run: join the others, then become the script."""
+    _, rank, processes, port, heartbeat, script, *arguments = sys.argv
+    _end_with_the_launcher()
+    try:
+        _join(int(rank), int(processes), f"{LOOPBACK}:{port}", int(heartbeat))
+        sys.argv = [script, *arguments]
+        sys.path[0] = str(Path(script).resolve().parent)
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            if not isinstance(end.code, int):
+                print(end.code, file=sys.stderr)
+            _leave(end.code if isinstance(end.code, int) else 1)
+    except KeyboardInterrupt:
+        _leave(INTERRUPTED)
+    except BaseException as problem:
+        # Every process is likely to meet the same problem, and a lost peer is one too: the first
+        # process speaks for all, the launcher for those that are gone.
+        if int(rank) > 0 or type(problem).__name__ == "JaxRuntimeError":
+            time.sleep(GRACE)
+        traceback.print_exception(problem)
+        _leave(1)
+
+
+def _join(rank: int, processes: int, coordinator: str, heartbeat: int) -> None:
+    import functools
+
+    import jax
+    from jax._src import xla_bridge
+
+    # JAX has no setting for the interface that the processes exchange arrays on; left alone it is
+    # that of the host's name.
+    runtime = xla_bridge._jax  # pyright: ignore[reportPrivateImportUsage]
+    runtime.make_gloo_tcp_collectives = functools.partial(
+        runtime.make_gloo_tcp_collectives, hostname=LOOPBACK
+    )
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.config.update("jax_check_proxy_envs", False)
+    jax.distributed.initialize(
+        coordinator,
+        num_processes=processes,
+        process_id=rank,
+        local_device_ids=[rank],  # one GPU each; without effect on CPUs
+        cluster_detection_method="deactivate",
+        coordinator_bind_address=coordinator,
+        heartbeat_timeout_seconds=heartbeat,
+        shutdown_timeout_seconds=PATIENCE,
+    )
+
+
+def _end_with_the_launcher() -> None:
+    pipe = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+    def wait() -> None:
+        os.read(pipe, 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _leave(code: int) -> None:
+    """End at once: the usual way out waits for the other processes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m hilbertsd.launch")

@@ -308,8 +308,9 @@ def accept(kernel: KernelLike, rows: np.ndarray, columns: np.ndarray) -> None:
     """
     require_same_space(rows, columns)
     if isinstance(kernel, Kernel):
-        for name, x in (("x_new", rows), ("x", columns)):
-            finite = np.isfinite(kernel(x, x))
+        for name, x in (("x", columns), ("x_new", rows)):
+            with np.errstate(over="ignore", invalid="ignore"):  # named below
+                finite = np.isfinite(kernel(x, x))
             if not finite.all():
                 k = int(np.argmin(finite))
                 raise HilbertSDError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import platform
@@ -17,11 +16,20 @@ from rich.console import Console
 
 from benchmarks.batch import batch_over_loop
 from benchmarks.dense import chain_over_kernel_ridge, rounds_over_eigh
-from benchmarks.measure import Comparison
+from benchmarks.matrix_free import memory, tiled_over_keops, tiled_over_numpy
+from benchmarks.measure import Bound, Comparison, PeerAbsent
 from benchmarks.startup import import_time
 from hilbertsd.storage import replacing
 
-COMPARISONS = (rounds_over_eigh, chain_over_kernel_ridge, batch_over_loop, import_time)
+COMPARISONS = (
+    rounds_over_eigh,
+    chain_over_kernel_ridge,
+    batch_over_loop,
+    tiled_over_numpy,
+    tiled_over_keops,
+    memory,
+    import_time,
+)
 
 
 app = typer.Typer(
@@ -43,11 +51,15 @@ def main(
 ) -> None:
     """Measure the claims of speed, each against its peer in one process."""
     console = Console(highlight=False)
-    results: list[Comparison] = []
+    results: list[Comparison | Bound] = []
     for compare in COMPARISONS:
         with console.status(compare.__doc__ or compare.__name__):
-            results.append(compare(quick))
-        console.print(_line(results[-1]), markup=False)
+            try:
+                results.append(compare(quick))
+            except PeerAbsent as absent:
+                console.print(f"{absent}\n", markup=False)
+                continue
+        console.print(results[-1].line(), markup=False)
     if output is not None:
         with replacing(output) as file:
             json.dump(_document(results, quick), file, indent=1)
@@ -57,20 +69,7 @@ def main(
         raise typer.Exit(1)
 
 
-def _line(result: Comparison) -> str:
-    sides = "theirs/ours, at least" if result.speed_up else "ours/theirs, at most"
-    ours, theirs = np.median(result.our_seconds), np.median(result.their_seconds)
-    spread = f"[{min(result.ratios):.3g}, {max(result.ratios):.3g}]"
-    return (
-        f"{result.name}\n"
-        f"  ours    {result.ours}: {ours:.3g} s\n"
-        f"  theirs  {result.theirs}: {theirs:.3g} s\n"
-        f"  median ratio {result.median:.3g} {spread} over {len(result.ratios)} pairs; "
-        f"claim: {sides} {result.limit:g} at {result.at}: {result.verdict}\n"
-    )
-
-
-def _document(results: list[Comparison], quick: bool) -> dict:
+def _document(results: list[Comparison | Bound], quick: bool) -> dict:
     return {
         "quick": quick,
         "machine": {
@@ -79,10 +78,7 @@ def _document(results: list[Comparison], quick: bool) -> dict:
             "python": platform.python_version(),
         },
         "versions": {m.__name__: m.__version__ for m in (np, scipy, sklearn)},
-        "comparisons": [
-            dataclasses.asdict(r) | {"median": r.median, "ratios": r.ratios, "verdict": r.verdict}
-            for r in results
-        ],
+        "comparisons": [result.record() for result in results],
     }
 
 

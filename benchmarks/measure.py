@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -10,6 +11,43 @@ from typing import Any
 
 SETTLE = 0.3
 """Seconds before each timing: a BLAS's idle threads go on spinning after the other side's run."""
+
+
+class PeerAbsent(Exception):
+    """What a comparison is with is not installed here; the message names the way to get it."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One claim about a quantity of ours alone."""
+
+    name: str
+    at: str
+    """The size that the claim speaks of."""
+    settings: dict[str, Any]
+    value: float
+    unit: str
+    limit: float
+    judged: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """Whether the value is at most the limit: met, MISSED or not judged."""
+        if not self.judged:
+            return "not judged"
+        return "met" if self.value <= self.limit else "MISSED"
+
+    def line(self) -> str:
+        """Say it to a person."""
+        return (
+            f"{self.name}\n"
+            f"  {self.value:.4g} {self.unit}; claim: at most {self.limit:g} {self.unit} at "
+            f"{self.at}: {self.verdict}\n"
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return what is written to the file of results."""
+        return dataclasses.asdict(self) | {"verdict": self.verdict}
 
 
 @dataclass(frozen=True)
@@ -48,6 +86,24 @@ class Comparison:
             return "not judged"
         met = self.median >= self.limit if self.speed_up else self.median <= self.limit
         return "met" if met else "MISSED"
+
+    def line(self) -> str:
+        """Say it to a person."""
+        sides = "theirs/ours, at least" if self.speed_up else "ours/theirs, at most"
+        ours, theirs = map(statistics.median, (self.our_seconds, self.their_seconds))
+        spread = f"[{min(self.ratios):.3g}, {max(self.ratios):.3g}]"
+        return (
+            f"{self.name}\n"
+            f"  ours    {self.ours}: {ours:.3g} s\n"
+            f"  theirs  {self.theirs}: {theirs:.3g} s\n"
+            f"  median ratio {self.median:.3g} {spread} over {len(self.ratios)} pairs; "
+            f"claim: {sides} {self.limit:g} at {self.at}: {self.verdict}\n"
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return what is written to the file of results."""
+        derived = {"median": self.median, "ratios": self.ratios, "verdict": self.verdict}
+        return dataclasses.asdict(self) | derived
 
 
 def pairs(

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 import hilbertsd as hsd
 
-POINTS = 1500
+POINTS = 600
 MULTIPLIER = 1e-3
 ROUNDS = 3
 

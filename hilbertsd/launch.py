@@ -36,7 +36,7 @@ LOOPBACK = "127.0.0.1"
 INTERRUPTED = 130
 _MEMBER = "from hilbertsd.launch import _member; _member()"
 _NOISE = re.compile(r"\[Gloo\] Rank \d+ is connected")
-_LOST_PEER = re.compile(r"[EF]\d{4} .*(coordination_service|client\.h)")
+_LOST_PEER = re.compile(r"[WEF]\d{4} .*(coordination_service|preemption|client\.h)")
 """How the runtime, in C++, begins to report that a process of the run is gone."""
 
 app = typer.Typer(
@@ -228,6 +228,7 @@ def _join(rank: int, processes: int, coordinator: str, heartbeat: int) -> None:
     )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_check_proxy_envs", False)
+    jax.config.update("jax_enable_preemption_service", False)  # it would catch SIGTERM
     jax.distributed.initialize(
         coordinator,
         num_processes=processes,

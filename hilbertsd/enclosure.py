@@ -37,7 +37,8 @@ class Enclosure:
         lower, upper = self.multipliers
         width = np.where(np.isfinite(lower), np.inf, 0.0)
         finite = np.isfinite(upper)
-        np.divide(upper - lower, upper + lower, out=width, where=finite)
+        np.subtract(upper, lower, out=width, where=finite)
+        np.divide(width, upper + lower, out=width, where=finite)
         return width
 
     @property

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from hilbertsd.errors import HilbertSDError
+
 TIE_TOLERANCE = 1e-10
 """Eigenvalues within this share of each other count as one in the sparsity index: the index
 compares distinct eigenvalues, and a computed gap below rounding says nothing."""
@@ -16,6 +18,8 @@ compares distinct eigenvalues, and a computed gap below rounding says nothing.""
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """The spectral measure of the labels: M nodes, all K eigenvalues of G or M < K Ritz values.
+
+    Whatever needs every eigenvalue raises a HilbertSDError on Ritz values.
 
     Attributes
     ----------
@@ -45,15 +49,25 @@ class Spectrum:
     basis_weights: Float[np.ndarray, "T M *Q"]
     eigenvectors: Float[np.ndarray, "K M"] | None = None
 
+    def _complete(self) -> None:
+        """Refuse what Ritz values cannot tell: they are not all of the spectrum."""
+        if self.kind != "exact":
+            raise HilbertSDError(
+                "condition number, effective dimension and sparsity index need every eigenvalue, "
+                "and this spectrum has Ritz values; use method='dense'"
+            )
+
     @property
     def condition_number(self) -> float:
         """κ = d_max / d_min, over the range of G; nan for G = 0."""
+        self._complete()
         positive = self.eigenvalues[self.eigenvalues > 0]
         return float(positive[-1] / positive[0]) if len(positive) else float("nan")
 
     @property
     def effective_dimension(self) -> np.ndarray:
         """(T[, Q]) tr B_t: the degrees of freedom that f_t spends on the original labels."""
+        self._complete()
         return self.basis_weights.sum(axis=1)
 
     @property
@@ -64,6 +78,7 @@ class Spectrum:
         (49) is that of a lower bound. nan with fewer than two distinct eigenvalues, and from
         collapse on.
         """
+        self._complete()
         d = self.eigenvalues
         positive = np.flatnonzero(d > 0)
         first = positive[:1]

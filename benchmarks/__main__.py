@@ -16,6 +16,7 @@ from rich.console import Console
 
 from benchmarks.batch import batch_over_loop
 from benchmarks.dense import chain_over_kernel_ridge, rounds_over_eigh
+from benchmarks.krylov import products_over_dense
 from benchmarks.matrix_free import memory, tiled_over_keops, tiled_over_numpy
 from benchmarks.measure import Bound, Comparison, PeerAbsent
 from benchmarks.startup import import_time
@@ -24,6 +25,7 @@ from hilbertsd.storage import replacing
 COMPARISONS = (
     rounds_over_eigh,
     chain_over_kernel_ridge,
+    products_over_dense,
     batch_over_loop,
     tiled_over_numpy,
     tiled_over_keops,

@@ -16,6 +16,7 @@ from hilbertsd.provenance import provenance
 from hilbertsd.routes import choice, dense, group
 from hilbertsd.routes.dense import Decomposition
 from hilbertsd.routes.group import Chain, Group, Nodes, Solution
+from hilbertsd.routes.ritz import LABELS
 from hilbertsd.spectrum import Spectrum
 
 PRECISION_LIMIT = 1e-6
@@ -91,7 +92,8 @@ def self_distill(
         in O(K). ``"auto"`` takes dense up to 2000 points, and above that the first of the
         others that can deliver; ``result.provenance`` says which.
     rtol
-        Relative half-width that the certified bounds of the multipliers have to reach.
+        Relative half-width that the certified bounds of the Krylov route have to reach, for every
+        c_t and r_t; its labels, in norm, have to be within 100 of it.
     keep_eigenvectors
         Keep the (K, K) eigenvectors in ``result.spectrum``; asks for the dense route.
 
@@ -245,7 +247,8 @@ def _warn(result: Distillation) -> None:
         )
         return  # the huge error estimates that go with it would say the same twice
     worst = max(result.multiplier_error.max(initial=0.0), result.label_error.max(initial=0.0))
-    if worst > PRECISION_LIMIT:
+    asked = 0.0 if result.enclosure is None else LABELS * result.enclosure.rtol
+    if worst > max(PRECISION_LIMIT, asked):
         extent = (
             f"an estimated relative error of {worst:.1g}" if worst < np.inf else "no sure digit"
         )

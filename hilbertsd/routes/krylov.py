@@ -90,8 +90,13 @@ def _refusal(missed: str, steps: int, exhausted: bool, rtol: float) -> str:
 def _size(G: Any, multiply: Multiply) -> Size:
     single = getattr(G, "dtype", None) == np.float32
     unit = float(np.finfo(np.float32 if single else np.float64).eps)
+    if isinstance(G, np.ndarray):
+        return Size(float(np.trace(G, dtype=np.float64)), 0.0, unit)
     if not inputs.is_operator(G):
-        return Size(float(G.trace()), 0.0, unit)
+        import jax
+
+        with jax.enable_x64(True):
+            return Size(float(G.trace(dtype=float)), 0.0, unit)
     # two products with a random vector show the largest eigenvalue, if it stands out
     once = np.asarray(multiply([_unit(np.random.default_rng(0).standard_normal(G.shape[0]))])[0])
     twice = np.asarray(multiply([_unit(once)])[0])

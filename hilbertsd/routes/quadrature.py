@@ -17,15 +17,15 @@ and, q being orthogonal to Q, through it back again for the scalar product with 
 
     φ_t = a_tᵀa_t + 2 Σ_{s<=k} ± γ_s γ'_k ⟨q, x_s Π_{s<j<k}(1 − x_j) x_k q⟩ + ‖u_t − Q a_t‖².
 
-Every factor lies between 0 and 1 for G ⪰ 0, so every scalar product is at least 0, and at most
+Every factor lies between 0 and 1 for G ⪰ 0, so every scalar product is at least 0. It is at most
 
     ξ_s = 1/(1 + β² e_mᵀ(T⁻¹ − (c_s + T)⁻¹)e_m) >= ⟨q, x_s q⟩,
 
-which is the Gauss-Radau rule with a node at 0 (Golub & Meurant, Matrices, Moments and Quadrature,
-2010, ch. 6), times sup x_s (1 − x_j) = 1/(1 + √(c_j/c_s))². In round 0 this encloses φ_0 between
-the Gauss rule and, nearly, the Gauss-Radau rule. Later f_t = x_t² Π(1 − x_s)² is not completely
-monotone and neither rule is a bound. Writing it as a difference of completely monotone functions,
-as one may, costs a factor like 4^t; this costs none, and it cancels nothing.
+the Gauss-Radau rule with a node at 0 (Golub & Meurant, Matrices, Moments and Quadrature, 2010,
+ch. 6), and at most ξ_k sup x_s (1 − x_j), which is ξ_k/(1 + √(c_j/c_s))². In round 0 this encloses
+φ_0 between the Gauss rule and, nearly, the Gauss-Radau rule. Later f_t = x_t² Π(1 − x_s)² is not
+completely monotone and neither rule is a bound. As a difference of completely monotone functions
+it can be bounded by both, at a factor like 4^t; this costs none, and cancels nothing.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ def norm(rules: list[GaussRule], c: Float[np.ndarray, "t"]) -> Norm:
         again = (back * resolvent) @ rule.last
         with np.errstate(divide="ignore"):
             xi = np.where(c > 0, 1 / (1 + resolvent @ (rule.last**2 / rule.nodes)), 0.0)
-        cross = sign * there[:, None] * again * np.minimum(xi[:, None], xi) * damping
+        cross = sign * there[:, None] * again * np.minimum(xi[:, None], damping * xi)
         value = float(a @ a)
-        rest = float(np.abs(there) @ (np.sqrt(xi) * damping[:, t]))
+        rest = float(np.abs(there) @ np.sqrt(np.minimum(xi, damping[:, t] ** 2 * xi[t])))
         gauss += value
         lower += value + 2 * float(np.minimum(cross, 0).sum())
         upper += value + 2 * float(np.maximum(cross, 0).sum()) + rest**2

@@ -25,6 +25,9 @@ LEAST = 8.0
 LABELS = 100.0
 """Labels have to be within this many rtol, in norm: as vectors they converge at half the rate."""
 
+ROUNDING_SHARE = 0.5
+"""Where rounding alone makes this much of a bracket that is too wide, more steps are no help."""
+
 _UNIT = float(np.finfo(float).eps)
 
 
@@ -143,7 +146,15 @@ def chain(group: Group, processes: list[Lanczos], size: Size, rtol: float) -> tu
     found = brackets(measure, allowed, rounds.multipliers, rtol)
     if found.missed is not None:
         t, width = found.missed
-        raise Missed(f"the bracket of round {t} has a relative half-width of {width:.1e}")
+        seen = [rule._replace(last=np.zeros_like(rule.last)) for rule in measure.rules]
+        rounded = brackets(measure._replace(rules=seen), allowed, rounds.multipliers, rtol).missed
+        message = f"the bracket of round {t} has a relative half-width of {width:.1e}"
+        if rounded is not None and rounded[1] > ROUNDING_SHARE * width:
+            raise RouteError(
+                f"{message}, most of it rounding, and rtol = {rtol:.0e} is asked for; choose a "
+                "larger rtol or a larger eps, or method='dense', which estimates its errors"
+            )
+        raise Missed(message)
     rounds = _bracketed(rounds, found, allowed)
     labels, dual, label_error = _lift(group, columns, rounds, found, measure, rtol)
     enclosure = Enclosure(

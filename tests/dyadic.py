@@ -1,8 +1,8 @@
 """Gram matrices in float64 whose eigensystem is known exactly.
 
-G = H diag(d) Hᵀ/K with a Hadamard matrix H of ±1 and whole eigenvalues d below 2^40: its entries are
-sums of K whole numbers, and K is a power of two, so nothing is rounded. What a chain on these very
-float64 numbers is, 60 digits can tell.
+G = H diag(d) Hᵀ/K with a Hadamard matrix H of ±1 and whole eigenvalues d below 2^40: its entries
+are sums of K whole numbers, and K is a power of two, so nothing is rounded. What a chain on these
+very float64 numbers is, 60 digits can tell.
 """
 
 from __future__ import annotations
@@ -31,13 +31,11 @@ class Problem:
         """Multipliers, and coordinates of the labels, of one output or of all that are joint."""
         z = self.z if self.joint else self.z[:, [q]]
         eps = float(self.eps if self.joint else self.eps[q])
-        return reference.chain(
-            reference.multiprecision(self.eigenvalues), z, eps, self.rounds
-        )
+        return reference.chain(reference.multiprecision(self.eigenvalues), z, eps, self.rounds)
 
 
 def problem(seed: int, outputs: int = 1, joint: bool = False) -> Problem:
-    """Spectra over up to 40 octaves, some singular, repeated or clustered; r_0 from 1.0001 to 1000."""
+    """Spectra over up to 40 octaves, some singular, repeated or clustered; r_0 from 1.0001 on."""
     rng = np.random.default_rng([seed, outputs, joint])
     size = int(rng.choice([4, 8, 16, 32, 64]))
     H = hadamard(size).astype(float)
@@ -66,6 +64,4 @@ def problem(seed: int, outputs: int = 1, joint: bool = False) -> Problem:
             allowed = floor * (1 + 10 ** rng.uniform(-3, 0))
         eps.append(min(allowed, power * (1 - 1e-5)) / size)
     rounds = int(rng.choice([1, 4, 10, 20]))
-    return Problem(
-        d, (H * d) @ H.T / size, y, z, np.array(eps[0] if joint else eps), joint, rounds
-    )
+    return Problem(d, (H * d) @ H.T / size, y, z, np.array(eps[0] if joint else eps), joint, rounds)

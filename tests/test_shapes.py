@@ -13,7 +13,8 @@ with install_import_hook("hilbertsd", "beartype.beartype"):
 
     import hilbertsd as hsd
     from hilbertsd import distill, distillation, enclosure, recurrence, spectrum
-    from hilbertsd.routes import dense, group, perturbation, tridiagonal
+    from hilbertsd.routes import bracketing, dense, group, krylov, lanczos, perturbation
+    from hilbertsd.routes import quadrature, ritz, tridiagonal
 
 x, y = hsd.datasets.example()
 G = hsd.gram(hsd.kernels.cubic_spline(), x)
@@ -22,6 +23,8 @@ two = np.stack([y, y[::-1]], axis=1)
 hsd.self_distill(G, two, [[0.05, 0.06]], rounds=3, keep_eigenvectors=True)
 hsd.self_distill(G, two, 0.2, rounds=0, joint=True)
 hsd.self_distill(G + np.eye(11), two, 0.2, rounds=3, joint=True, method="tridiagonal")
+hsd.self_distill(G + np.eye(11), two, 0.2, rounds=3, joint=True, method="krylov")
+hsd.self_distill(G + np.eye(11), two, 0.2, rounds=3, method="krylov")
 assert hsd.Distillation.from_json(result.to_json()) == result
 try:
     spectrum.Spectrum(**{**vars(result.spectrum), "coordinates": np.zeros(3)})

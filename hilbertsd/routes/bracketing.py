@@ -114,7 +114,7 @@ def _longer(step: float, attempt: int) -> float:
 
 
 def rounding_drift(
-    c: Float[np.ndarray, "t+1"], residuals: Float[np.ndarray, "t"], rounding: float
+    c: Float[np.ndarray, "n"], residuals: Float[np.ndarray, "t"], rounding: float
 ) -> float:
     """Bound what ‖E‖₂ <= ω in rounds 0 .. t−1 does to √φ_t, or to y_t where c_t = inf."""
     t = len(residuals)

@@ -1,4 +1,4 @@
-"""Lanczos: its relation, its backward error in extended precision, where it ends, where it lives."""
+"""Lanczos: its relation, its backward error in extended precision, where it ends and lives."""
 
 from __future__ import annotations
 

@@ -71,6 +71,11 @@ class KernelOperator:
     _apply: Callable[[Any], jax.Array] = field(repr=False)
     """(K,) or (K, m) float64 -> (n,) or (n, m), the 1/K included."""
 
+    @property
+    def device_vectors(self) -> bool:
+        """Whether the vectors of an iteration had better stay in JAX: there is an accelerator."""
+        return jax.default_backend() != "cpu"
+
     def matvec(self, v: Any) -> Any:
         """Return the product with a vector, (K,) -> (n,).
 

@@ -69,7 +69,7 @@ def solve(G: Any, groups: list[Group], rtol: float, most_steps: int | None = Non
     settings = {
         "gram_rounding_unit": size.unit,
         "rtol": rtol,
-        "backward_error": 2 * ritz.backward_error(points),
+        "backward_error": 2 * ritz.backward_error(points, size.unit),
     }
     chains = [found[index][0] for index in range(len(groups))]
     return Solution(chains, "krylov", settings, found[0][1] if len(groups) == 1 else None)

@@ -17,9 +17,14 @@ from hilbertsd.routes.group import Chain, Group, Nodes, RouteError, power_of_two
 from hilbertsd.routes.lanczos import Lanczos
 from hilbertsd.routes.quadrature import GaussRule, gauss_rule, norm
 
+_UNIT = float(np.finfo(float).eps)
+
 BACKWARD_ERROR = 8.0
 """‖E‖₂ of Lanczos' backward error in units of rounding of ‖G‖₂, up to 1000 points; beyond, it grows
 like √K, as sums of K products do. Twice the largest that was measured, see docs/numerics.md."""
+ENTRIES = 2.0
+"""Entries rounded to a coarser unit move G by at most this many of it, relative to ‖G‖₂; by half of
+one where no entry is negative."""
 LEAST = 8.0
 """A multiplier below this many ‖E‖₂ is rounding."""
 LABELS = 100.0
@@ -28,12 +33,11 @@ LABELS = 100.0
 ROUNDING_SHARE = 0.5
 """Where rounding alone makes this much of a bracket that is too wide, more steps are no help."""
 
-_UNIT = float(np.finfo(float).eps)
 
-
-def backward_error(points: int) -> float:
-    """‖E‖₂ over u‖G‖₂, for K points."""
-    return BACKWARD_ERROR * max(1.0, math.sqrt(points / 1000))
+def backward_error(points: int, unit: float = _UNIT) -> float:
+    """‖E‖₂ over ‖G‖₂ for K points: of Lanczos in float64, and of entries rounded to ``unit``."""
+    entries = ENTRIES * unit if unit > _UNIT else 0.0
+    return BACKWARD_ERROR * max(1.0, math.sqrt(points / 1000)) * _UNIT + entries
 
 
 class Missed(Exception):
@@ -180,7 +184,7 @@ def _columns(processes: list[Lanczos], size: Size) -> tuple[list[_Column], float
     ]
     bound = size.bound([rule.nodes for rule in given])
     scale = power_of_two(bound)
-    rounding = backward_error(processes[0].size) * size.unit * bound / scale
+    rounding = backward_error(processes[0].size, size.unit) * bound / scale
     # the coupling that an invariant space has left is rounding, too
     rounding += max((p.off_diagonal[-1] for p in seen.values() if p.exhausted), default=0.0) / scale
     columns = []

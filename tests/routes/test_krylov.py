@@ -19,6 +19,7 @@ from problems import ROUNDING, assert_close, assert_identical, assert_norm_close
 from scipy.sparse.linalg import aslinearoperator
 
 import hilbertsd as hsd
+from hilbertsd.operators import tiled
 from hilbertsd.routes import bracketing, choice, krylov, ritz
 from hilbertsd.routes.group import groups
 from hilbertsd.routes.lanczos import Lanczos, extend, products
@@ -274,7 +275,7 @@ def test_several_outputs(joint):
         assert ours.enclosure.steps[1] == 0
 
 
-@pytest.mark.parametrize("form", ["operator", "jax", "float32"])
+@pytest.mark.parametrize("form", ["operator", "jax", "float32", "tiled", "tiled float32"])
 def test_any_symmetric_operator(form):
     G, y, eps = sine(150)
     expected = hsd.self_distill(G, y, eps, method="dense")
@@ -284,18 +285,23 @@ def test_any_symmetric_operator(form):
             "operator": aslinearoperator(G),
             "jax": jnp.asarray(G),
             "float32": G.astype(np.float32),
+            "tiled": tiled(hsd.kernels.matern(1.5, 0.2), np.linspace(0, 1, 150)),
+            "tiled float32": tiled(
+                hsd.kernels.matern(1.5, 0.2), np.linspace(0, 1, 150), dtype="float32"
+            ),
         }[form]
+    rtol = 1e-3 if "float32" in form else 1e-8
     if form == "float32":
         with pytest.warns(hsd.PrecisionWarning, match="float32"):
-            result = hsd.self_distill(given, y, eps, method="krylov", rtol=1e-3)
+            result = hsd.self_distill(given, y, eps, method="krylov", rtol=rtol)
     else:
-        result = hsd.self_distill(given, y, eps, method="krylov")
+        result = hsd.self_distill(given, y, eps, method="krylov", rtol=rtol)
     low, high = result.enclosure.multipliers[:, :n]
     assert (low <= expected.multipliers[:n]).all()
     assert (expected.multipliers[:n] <= high).all()
     assert type(result.labels) is np.ndarray
     assert result.labels.dtype == np.float64
-    if form == "float32":  # the entries' own rounding is part of the bounds
+    if "float32" in form:  # the entries' own rounding is part of the bounds
         assert (high / low - 1 > 1e-6).all()
 
 

@@ -67,7 +67,7 @@ def test_the_relation_of_lanczos(seed, size, decades, repeated, steps):
 
 
 def least_perturbation(G, process):
-    """‖E‖₂ over u‖G‖₂ of the smallest E for which the relation is exact, in extended precision."""
+    """‖E‖₂ over ‖G‖₂ of the smallest E for which the relation is exact, in extended precision."""
     steps = process.steps
     wide = process._basis._rows[: steps + (not process.exhausted)].T.astype(np.longdouble)
     wide = wide @ (3 * np.eye(wide.shape[1]) - wide.T @ wide) / 2  # its polar factor
@@ -79,7 +79,7 @@ def least_perturbation(G, process):
     outside = np.linalg.qr((rest - Q @ inside).astype(float))[1]
     inside = ((inside + inside.T) / 2).astype(float)
     E = np.block([[inside, outside.T], [outside, np.zeros((len(outside), len(outside)))]])
-    return np.linalg.norm(E, 2) / (UNIT * np.linalg.norm(G, 2))
+    return np.linalg.norm(E, 2) / np.linalg.norm(G, 2)
 
 
 @pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="long double is double")
@@ -91,7 +91,7 @@ def test_the_backward_error_is_half_of_what_is_allowed_for():
         G = gram(seed, size, rng.uniform(0, 14), zeros=size // 4, repeated=size // 4)
         process = run(G, rng.standard_normal(size), size)
         rest = process.off_diagonal[-1] if process.exhausted else 0.0
-        allowed = backward_error(size) + 2 * rest / (UNIT * np.linalg.norm(G, 2))
+        allowed = backward_error(size) + 2 * rest / np.linalg.norm(G, 2)
         worst.append(least_perturbation(G, process) / allowed)
     x = np.linspace(0, 1, 700)
     for kernel in (hsd.kernels.matern(1.5, 0.2), hsd.kernels.gaussian(0.2)):

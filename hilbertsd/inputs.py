@@ -17,12 +17,24 @@ LARGEST_SCALE = 1e140
 """G and y may be as large as this and as small as its inverse: squares and quotients of the two
 stay within float64."""
 
+BLOCK = 128
+"""Rows and columns of a matrix that are checked at once."""
+
 MOST_ROUNDS = 1_000_000
 """A chain keeps the labels of every round; more rounds than this are a mistake."""
 
 
 def real_array(name: str, value: Any) -> np.ndarray:
     """Return a finite float64 array, or say what is wrong with the value and where."""
+    array = _numbers(name, value)
+    # nan and inf show in the extremes, without an array of flags
+    if not (np.isfinite(array.max()) and np.isfinite(array.min())):
+        raise _not_finite(name, array)
+    return array
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """Return a float64 array that may still hold nan or inf."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise HilbertSDError(f"{name} has masked entries; fill them in or drop those points")
     if hasattr(value, "toarray"):
@@ -51,13 +63,13 @@ def real_array(name: str, value: Any) -> np.ndarray:
             f"{name} is empty (shape {array.shape}); at least one number is needed"
         )
     with np.errstate(over="ignore"):  # of a longer float: found as an infinite entry below
-        array = array.astype(np.float64, copy=False)
-    # nan and inf show in the extremes, without an array of flags
-    if not (np.isfinite(array.max()) and np.isfinite(array.min())):
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        entry = f"{name}[{', '.join(map(str, index))}]" if index else name
-        raise HilbertSDError(f"{entry} is {array[index]}; every entry must be finite")
-    return array
+        return array.astype(np.float64, copy=False)
+
+
+def _not_finite(name: str, array: np.ndarray) -> HilbertSDError:
+    index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    entry = f"{name}[{', '.join(map(str, index))}]" if index else name
+    return HilbertSDError(f"{entry} is {array[index]}; every entry must be finite")
 
 
 def flag(name: str, value: Any) -> bool:
@@ -109,19 +121,25 @@ def gram_matrix(G: Any) -> Any:
     if _is_jax(G):
         if G.dtype.kind == "c" or G.dtype.name not in ("float32", "float64"):
             raise HilbertSDError(f"G must be float32 or float64 on JAX, got {G.dtype.name}")
-        _square(G.shape)
-        entries = _within_scale("G", real_array("G", np.asarray(G)))
-        _symmetric(entries, float(np.finfo(G.dtype.name).eps))
-        matrix = G
+        matrix, unit = G, float(np.finfo(G.dtype.name).eps)
     else:
-        single = getattr(G, "dtype", None) == np.float32
         if getattr(G, "dtype", None) == np.float16:
             raise HilbertSDError("G is float16, which carries three digits; build it in float64")
-        matrix = _within_scale("G", real_array("G", G))
-        _square(matrix.shape)
-        matrix = _symmetric(matrix, float(np.finfo(np.float32 if single else float).eps))
-        if single:
-            matrix = matrix.astype(np.float32)
+        single = getattr(G, "dtype", None) == np.float32
+        matrix, unit = _numbers("G", G), float(np.finfo(np.float32 if single else float).eps)
+        matrix = matrix.astype(np.float32) if single else matrix
+    _square(matrix.shape)
+    scale, gap, (i, j) = _extremes(matrix)
+    if not np.isfinite(scale + gap):
+        raise _not_finite("G", np.asarray(matrix))
+    _within_scale("G", scale)
+    if gap > max(matrix.shape[0], 100) * unit * scale:
+        raise HilbertSDError(
+            f"G is not symmetric: G[{i}, {j}] and its mirror image differ by {gap:.6g}; if it "
+            "should be, pass (G + G.T) / 2"
+        )
+    if gap > 0 and isinstance(matrix, np.ndarray):  # eigensolvers read one triangle
+        matrix = (matrix + matrix.T) / 2
     if matrix.dtype == np.float32:
         warnings.warn(
             "G is float32: eigenvalues below K·1.2e-7·d_max are lost, and the error estimates "
@@ -141,7 +159,8 @@ def labels(y: Any, size: int) -> np.ndarray:
             f"y must have shape ({size},) or ({size}, Q) to match the {size} points of G, "
             f"got {array.shape}"
         )
-    return _within_scale("y", array)
+    _within_scale("y", max(float(array.max()), -float(array.min())))
+    return array
 
 
 def tolerances(eps: Any, *, fits: int, outputs: int, joint: bool) -> np.ndarray:
@@ -196,15 +215,13 @@ def resolvable_tolerance(scaled: np.ndarray, eps: np.ndarray) -> None:
             )
 
 
-def _within_scale(name: str, array: np.ndarray) -> np.ndarray:
-    largest = max(float(array.max()), -float(array.min()))
+def _within_scale(name: str, largest: float) -> None:
     if largest > LARGEST_SCALE or 0 < largest < 1 / LARGEST_SCALE:
         raise HilbertSDError(
             f"the largest entry of {name} is {largest:.3g}; it must lie between "
             f"{1 / LARGEST_SCALE:.0e} and {LARGEST_SCALE:.0e}, or squares leave the range of "
             f"float64: choose other units for {name}"
         )
-    return array
 
 
 def _square(shape: tuple[int, ...]) -> None:
@@ -214,25 +231,29 @@ def _square(shape: tuple[int, ...]) -> None:
         )
 
 
-def _symmetric(matrix: np.ndarray, unit: float) -> np.ndarray:
-    """Return the symmetrised matrix; asymmetry beyond rounding is an error."""
+def _extremes(matrix: Any) -> tuple[float, float, tuple[int, int]]:
+    """Largest entry and largest asymmetry of a matrix, and where; nan or inf if an entry is so."""
+    if _is_jax(matrix):
+        import jax.numpy as jnp
+
+        gaps = jnp.abs(matrix - matrix.T)
+        i, j = divmod(int(gaps.argmax()), matrix.shape[0])
+        return float(jnp.abs(matrix).max()), float(gaps[i, j]), (i, j)
     size = matrix.shape[0]
     largest, scale, where = 0.0, 0.0, (0, 0)
-    for start in range(0, size, 256):  # blocks of the upper triangle, which fit the cache
-        upper = matrix[start : start + 256, start:]
-        gap = upper - matrix[start:, start : start + 256].T
-        scale = max(scale, float(upper.max()), -float(upper.min()))
-        gap = np.abs(gap, out=gap)
-        at = int(gap.argmax())
-        if gap.flat[at] > largest:
-            i, j = np.unravel_index(at, gap.shape)
-            largest, where = float(gap[i, j]), (start + int(i), start + int(j))
-    if largest > max(size, 100) * unit * scale:
-        raise HilbertSDError(
-            f"G is not symmetric: G[{where[0]}, {where[1]}] and its mirror image differ by "
-            f"{largest:.6g}; if it should be, pass (G + G.T) / 2"
-        )
-    return (matrix + matrix.T) / 2 if largest > 0 else matrix
+    with np.errstate(invalid="ignore"):  # inf - inf
+        for start in range(0, size, BLOCK):
+            for left in range(start, size, BLOCK):  # pairs of mirrored blocks, which fit the cache
+                upper = matrix[start : start + BLOCK, left : left + BLOCK]
+                gap = upper - matrix[left : left + BLOCK, start : start + BLOCK].T
+                scale = max(scale, float(upper.max()), -float(upper.min()))
+                most = max(float(gap.max()), -float(gap.min()))
+                if not most <= largest:
+                    at = np.unravel_index(int(np.abs(gap).argmax()), gap.shape)
+                    largest, where = most, (start + int(at[0]), left + int(at[1]))
+                    if not np.isfinite(most):
+                        return scale, most, where
+    return scale, largest, where
 
 
 def is_operator(G: Any) -> bool:

@@ -78,6 +78,11 @@ def _run(method: str, G: Any, groups: list[Group], request: Request) -> Solution
         last = request.method != "auto" or G.shape[0] > LARGEST_DENSE
         return krylov.solve(G, groups, request.rtol, None if last else G.shape[0] // 5)
     if method == "tridiagonal":
-        return tridiagonal.solve(inputs.gram_matrix(G), groups)
-    spectrum = G if isinstance(G, Decomposition) else dense.decompose(inputs.gram_matrix(G))
+        return tridiagonal.solve(_matrix(G), groups)
+    spectrum = G if isinstance(G, Decomposition) else dense.decompose(_matrix(G))
     return dense.solve(spectrum, groups, request.keep_eigenvectors)
+
+
+def _matrix(G: Any) -> Any:
+    """Make an operator dense; a matrix has been checked when it was accepted."""
+    return inputs.gram_matrix(G) if inputs.is_operator(G) else G

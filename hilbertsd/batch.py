@@ -78,6 +78,23 @@ class Chains(NamedTuple):
         z = self.coordinates[..., None, :]
         return jnp.concatenate([z, self.basis_weights * z], axis=-2)
 
+    def squared_errors(self, truth: Any) -> jax.Array:
+        """Squared distance of every fit from a truth, at the training points.
+
+        Parameters
+        ----------
+        truth
+            (..., m) coordinates of the truth on the same nodes.
+
+        Returns
+        -------
+        jax.Array
+            (..., T) ‖y_{t+1} − truth‖², in squared units of the labels; over K it is the in-sample
+            risk of fit t. A fit that has collapsed is the zero function, at ‖truth‖².
+        """
+        fitted = self.basis_weights * self.coordinates[..., None, :]
+        return jnp.sum((fitted - jnp.asarray(truth)[..., None, :]) ** 2, axis=-1)
+
 
 def chains(d: Any, z: Any, eps: Any, rounds: int, size: int | None = None) -> Chains:
     r"""Run a batch of chains from their spectral measures.

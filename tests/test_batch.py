@@ -134,6 +134,21 @@ def test_transformations_do_not_change_the_numbers():
     assert_close(diagonal, np.asarray(plain.label_ratios), rtol=ROUNDING)
 
 
+def test_squared_errors_are_those_of_the_labels_and_of_zero_after_collapse():
+    rng = np.random.default_rng(5)
+    d, z, truth = rng.uniform(0.1, 2, (3, 6)), rng.standard_normal((3, 6)), rng.standard_normal(6)
+    z[2] /= 100  # collapsed at the start
+    runs = batch.chains(d, z, eps=0.05, rounds=8)
+    errors = np.asarray(runs.squared_errors(truth))
+    labels = np.asarray(runs.labels)
+    assert errors.shape == (3, 9)
+    for i, t in np.ndindex(3, 9):
+        expected = sum((labels[i, t + 1, k] - truth[k]) ** 2 for k in range(6))
+        assert_close(errors[i, t], expected, rtol=ROUNDING)
+    assert_close(errors[2], np.full(9, truth @ truth), rtol=ROUNDING)
+    assert errors[0, 0] != pytest.approx(truth @ truth, rel=1e-3)
+
+
 def _numbers(parameters: jax.Array, size: int) -> jax.Array:
     """log c_t and log r_t of four fits, of log d, log z and log ε."""
     d, z, eps = jnp.exp(parameters[:size]), jnp.exp(parameters[size:-1]), jnp.exp(parameters[-1])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.linalg
-from scipy.optimize import root_scalar
 from sklearn.kernel_ridge import KernelRidge
 
 import hilbertsd as hsd
 from benchmarks.measure import Comparison, pairs
+from benchmarks.search import Found, chain_by_search
 
 ROUNDS = 10
 LABEL_RATIO = 13.0
@@ -46,41 +48,23 @@ def rounds_over_eigh(quick: bool) -> Comparison:
     )
 
 
-def kernel_ridge_in_brentq(G: np.ndarray, y: np.ndarray, eps: float, rounds: int) -> list[float]:
-    """The multipliers as one gets them from scikit-learn and SciPy: a root search over alpha.
-
-    G is singular at the level of rounding, so the lower end of the bracket (24) is taken at the
-    upper end's d_max shrunk by the rank threshold, which KernelRidge still factors.
-    """
+def kernel_ridge_in_brentq(G: np.ndarray, y: np.ndarray, eps: float, rounds: int) -> Found:
+    """The chain as one gets it from scikit-learn and SciPy."""
     size = len(y)
     kernel = size * G
-    d_max = float(np.linalg.norm(G, 2))
-    d_min = d_max * size * np.finfo(float).eps
-    multipliers = []
-    for _ in range(rounds + 1):
-        ratio = np.linalg.norm(y) / np.sqrt(size * eps)
-        if ratio <= 1:
-            break
 
-        def fitted(log_c: float, labels: np.ndarray = y) -> np.ndarray:
-            model = KernelRidge(alpha=size * np.exp(log_c), kernel="precomputed")
-            return model.fit(kernel, labels).predict(kernel)
+    def fitted(c: Any, labels: np.ndarray) -> np.ndarray:
+        model = KernelRidge(alpha=size * c, kernel="precomputed")
+        return model.fit(kernel, labels).predict(kernel)
 
-        def gap(log_c: float, labels: np.ndarray = y, fit=fitted) -> float:
-            return float(np.log(np.mean((labels - fit(log_c)) ** 2) / eps))
-
-        low, high = np.log(d_min / (ratio - 1)), np.log(d_max / (ratio - 1))
-        log_c = root_scalar(gap, bracket=(low, high), method="brentq", xtol=1e-9).root
-        multipliers.append(float(np.exp(log_c)))
-        y = fitted(log_c)
-    return multipliers
+    return chain_by_search(fitted, y, eps, rounds, largest=float(np.linalg.norm(G, 2)))
 
 
 def chain_over_kernel_ridge(quick: bool) -> Comparison:
     """The same multipliers from KernelRidge inside brentq."""
     size, repeats = (150, 1) if quick else (1000, 5)
     G, y, eps = problem(size)
-    by_search = np.array(kernel_ridge_in_brentq(G, y, eps, ROUNDS))
+    by_search = kernel_ridge_in_brentq(G, y, eps, ROUNDS).multipliers
     by_chain = hsd.self_distill(G, y, eps, rounds=ROUNDS).multipliers[: len(by_search)]
     difference = float(np.max(np.abs(by_search / by_chain - 1)))
     if not difference < 1e-6:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 import subprocess
 import sys
 from typing import Any
@@ -12,7 +10,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 import hilbertsd as hsd
-from benchmarks.measure import Bound, Comparison, PeerAbsent, pairs
+from benchmarks.measure import Bound, Comparison, PeerAbsent, pairs, peer
 
 LENGTH_SCALE = 0.3
 KERNEL = f"gaussian({LENGTH_SCALE}) in three dimensions"
@@ -50,15 +48,7 @@ def tiled_over_numpy(quick: bool) -> Comparison:
 
 def tiled_over_keops(quick: bool) -> Comparison:
     """The same product by KeOps on the CPU, as its documentation writes it."""
-    os.environ.setdefault("PYKEOPS_VERBOSE", "0")
-    try:
-        torch = importlib.import_module("torch")
-        keops: Any = importlib.import_module("pykeops.torch")
-    except ImportError:
-        raise PeerAbsent(
-            "a matrix-free product over KeOps: skipped, pykeops and torch are not installed "
-            "(pip install 'hilbertsd[peers]', after a CPU build of torch)"
-        ) from None
+    torch, keops = peer("torch"), peer("pykeops.torch")
 
     def product(x: np.ndarray, v: np.ndarray) -> np.ndarray:
         points, vector = torch.from_numpy(x), torch.from_numpy(v)[:, None]
@@ -76,7 +66,7 @@ def tiled_over_keops(quick: bool) -> Comparison:
     )
 
 
-def _compare(name: str, peer: str, product: Any, quick: bool, limit: float) -> Comparison:
+def _compare(name: str, side: str, product: Any, quick: bool, limit: float) -> Comparison:
     size, repeats = (2000, 3) if quick else (20000, 9)
     x, v = _problem(size)
     G = hsd.operators.tiled(hsd.kernels.gaussian(LENGTH_SCALE), x)
@@ -87,7 +77,7 @@ def _compare(name: str, peer: str, product: Any, quick: bool, limit: float) -> C
     return Comparison(
         name=name,
         ours="hsd.operators.tiled(kernel, x).matvec(v)",
-        theirs=peer,
+        theirs=side,
         at="K = 20000",
         settings={"K": size, "kernel": KERNEL, "largest difference": difference},
         our_seconds=ours,
@@ -122,7 +112,7 @@ def peak_bytes(size: int, dtype: str = "float64") -> int:
 def memory(quick: bool) -> Bound:
     """Peak memory of one product, interpreter and JAX included."""
     if not sys.platform.startswith("linux"):
-        raise PeerAbsent("memory of a matrix-free product: skipped, it is read from Linux's /proc")
+        raise PeerAbsent("the memory of a process is read from Linux's /proc")
     size = 5000 if quick else 100_000
     half, full = peak_bytes(size // 2), peak_bytes(size)
     return Bound(

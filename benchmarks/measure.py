@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SETTLE = 0.3
 """Seconds before each timing: a BLAS's idle threads go on spinning after the other side's run."""
 
+PEERS = (
+    "pip install torch --index-url https://download.pytorch.org/whl/cpu, "
+    "then pip install -e '.[peers]'"
+)
+
 
 class PeerAbsent(Exception):
     """What a comparison is with is not installed here; the message names the way to get it."""
+
+
+def peer(module: str) -> Any:
+    """Import an optional peer, or say how to get it."""
+    os.environ.setdefault("PYKEOPS_VERBOSE", "0")
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise PeerAbsent(f"{error}; {PEERS}") from None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Curves over a size or a setting: measurements that are drawn, not judged."""
+
+    name: str
+    settings: dict[str, Any]
+    curves: dict[str, list[dict[str, float]]]
+    """The points of each curve, in the order in which they were measured."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Curves that could not be measured here, and why."""
+
+    def line(self) -> str:
+        """Say it to a person."""
+        points = sum(map(len, self.curves.values()))
+        lines = [self.name, f"  {points} points on {len(self.curves)} curves"]
+        lines += [f"  left out: {curve}: {reason}" for curve, reason in self.skipped.items()]
+        return "\n".join(lines) + "\n"
+
+    def record(self) -> dict[str, Any]:
+        """Return what is written to the file of results."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
@@ -44,6 +83,10 @@ class Bound:
             f"  {self.value:.4g} {self.unit}; claim: at most {self.limit:g} {self.unit} at "
             f"{self.at}: {self.verdict}\n"
         )
+
+    def row(self) -> tuple[str, str, str, str]:
+        """Value, spread, number of pairs and claim, for a table."""
+        return f"{self.value:.4g} {self.unit}", "", "", f"≤ {self.limit:g}"
 
     def record(self) -> dict[str, Any]:
         """Return what is written to the file of results."""
@@ -100,6 +143,12 @@ class Comparison:
             f"claim: {sides} {self.limit:g} at {self.at}: {self.verdict}\n"
         )
 
+    def row(self) -> tuple[str, str, str, str]:
+        """Value, spread, number of pairs and claim, for a table."""
+        spread = f"{min(self.ratios):.3g} .. {max(self.ratios):.3g}"
+        bound = f"{'≥' if self.speed_up else '≤'} {self.limit:g}"
+        return f"{self.median:.3g}", spread, str(len(self.ratios)), bound
+
     def record(self) -> dict[str, Any]:
         """Return what is written to the file of results."""
         derived = {"median": self.median, "ratios": self.ratios, "verdict": self.verdict}
@@ -122,3 +171,13 @@ def pairs(
             run()
             record.append(time.perf_counter() - start)
     return seconds
+
+
+def seconds(run: Callable[[], Any], repeats: int) -> list[float]:
+    """Seconds of each run, of something that the caller has run before."""
+    record = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        record.append(time.perf_counter() - start)
+    return record

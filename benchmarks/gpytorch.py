@@ -22,8 +22,8 @@ from benchmarks.problems import NOISE_SHARE, TOLERANCE_SHARE, on_the_line
 ROUNDS = 10
 LENGTH_SCALE = 0.2
 RESIDUAL = 1e-4
-"""Relative residual at which conjugate gradients end: about the least that GPyTorch reaches, for
-its iteration takes a direction's energy below 1e-10 for zero."""
+"""Relative residual at which conjugate gradients end: about the least that GPyTorch was seen to
+reach, whatever tolerance was asked."""
 AGREEMENT = 1e-4
 """How far the labels may be from ours, in norm."""
 

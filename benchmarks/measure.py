@@ -15,7 +15,7 @@ SETTLE = 0.3
 """Seconds before each timing: a BLAS's idle threads go on spinning after the other side's run."""
 
 PEERS = (
-    "pip install torch --index-url https://download.pytorch.org/whl/cpu, "
+    "install PyTorch's CPU build, as its site says, then "
     "then pip install -e '.[peers]'"
 )
 

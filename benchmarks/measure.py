@@ -14,10 +14,7 @@ from typing import Any
 SETTLE = 0.3
 """Seconds before each timing: a BLAS's idle threads go on spinning after the other side's run."""
 
-PEERS = (
-    "install PyTorch's CPU build, as its site says, then "
-    "then pip install -e '.[peers]'"
-)
+PEERS = "install PyTorch's CPU build, as its site says, then pip install -e '.[peers]'"
 
 
 class PeerAbsent(Exception):

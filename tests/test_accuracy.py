@@ -181,3 +181,39 @@ def test_an_estimate_without_the_matrix_perturbation_is_caught(monkeypatch):
             continue
         caught += bool((errors[:, [0, 2]] > errors[:, [1, 3]]).any())
     assert caught >= 5
+
+
+def below_the_threshold():
+    """G = diag(d), half of it between the rounding of an eigensolver and K·u·d_max."""
+    size = 200
+    d = np.concatenate([np.full(size // 2, 2e-14), np.logspace(-3, 0, size // 2)])
+    return d, np.ones(size), 0.5 + 1e-5
+
+
+def test_eigenvalues_that_count_as_zero_are_in_the_errors():
+    d, y, eps = below_the_threshold()
+    with pytest.warns(hsd.PrecisionWarning):
+        result = hsd.self_distill(np.diag(d), y, eps, rounds=2)
+    assert result.spectrum.rank == 100
+    exact = [reference.multiprecision(v) for v in (d, y[:, None])]
+    multipliers, labels = reference.chain(*exact, eps, 2)
+    for t, c in enumerate(multipliers):
+        error = float(abs(mp.mpf(result.multipliers[t]) / c - 1))
+        assert error <= result.multiplier_error[t]
+        gap = reference.multiprecision(result.labels[t + 1]) - labels[t + 1][:, 0]
+        norm = mp.sqrt(np.sum(labels[t + 1] ** 2))
+        assert float(mp.sqrt(np.sum(gap**2)) / norm) <= result.label_error[t + 1]
+    assert result.multiplier_error[0] <= 100 * abs(result.multipliers[0] / multipliers[0] - 1)
+
+
+def test_forgetting_what_counts_as_zero_is_caught():
+    """Power: without the dropped eigenvalues the estimate is short by orders of magnitude."""
+    d, y, eps = below_the_threshold()
+    spectrum = hsd.decompose(np.diag(d))
+    bare = hsd.Decomposition(
+        spectrum.eigenvalues, spectrum.eigenvectors, spectrum.threshold, spectrum.unit
+    )
+    result = hsd.self_distill(bare, y, eps, rounds=0)
+    exact = [reference.multiprecision(v) for v in (d, y[:, None])]
+    multipliers, _ = reference.chain(*exact, eps, 0)
+    assert abs(result.multipliers[0] / multipliers[0] - 1) > 10 * result.multiplier_error[0]

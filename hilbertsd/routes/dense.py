@@ -15,6 +15,7 @@ from hilbertsd.multiplier import Residual
 from hilbertsd.recurrence import RoundErrors, run
 from hilbertsd.routes.group import Chain, Group, Nodes, Solution, power_of_two
 from hilbertsd.routes.perturbation import (
+    BACKWARD_ERROR,
     SAFETY,
     PerturbedChain,
     Resolvent,
@@ -43,12 +44,16 @@ class Decomposition:
         τ = K · unit · d_max, the eigenvalue at or below which d counts as zero.
     unit
         Unit of rounding of the entries of G.
+    dropped
+        (K,) what was set to 0 although it stands above the rounding of an eigensolver, which is
+        some 8 units of d_max; errors of chains allow for it.
     """
 
     eigenvalues: np.ndarray
     eigenvectors: Any
     threshold: float
     unit: float
+    dropped: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -138,12 +143,16 @@ def decompose(matrix: Any) -> Decomposition:
             f"below the {-negative or 0.0:.3g} that rounding explains. A kernel gives a positive "
             "semidefinite Gram matrix: check the kernel, or the rows and columns of G."
         )
-    eigenvalues = np.where(eigenvalues <= threshold, 0.0, eigenvalues)
+    zero = eigenvalues <= threshold
+    above_rounding = eigenvalues > BACKWARD_ERROR * unit * largest
+    dropped = np.where(zero & above_rounding, eigenvalues, 0.0)
+    eigenvalues = np.where(zero, 0.0, eigenvalues)
     # shared by every chain on this matrix, and by their results
     eigenvalues.setflags(write=False)
+    dropped.setflags(write=False)
     if isinstance(eigenvectors, np.ndarray):
         eigenvectors.setflags(write=False)
-    return Decomposition(eigenvalues, eigenvectors, threshold, unit)
+    return Decomposition(eigenvalues, eigenvectors, threshold, unit, dropped)
 
 
 class DenseRoute:
@@ -159,6 +168,8 @@ class DenseRoute:
         ‖y_0‖², summed exactly from the labels themselves.
     unit
         Unit of rounding of the entries of G.
+    dropped
+        (K,) eigenvalues that were set to zero, for the errors.
     """
 
     def __init__(
@@ -167,13 +178,14 @@ class DenseRoute:
         coordinates: Float[np.ndarray, "K Q"],
         power: float,
         unit: float,
+        dropped: Float[np.ndarray, "K"] | None = None,
     ) -> None:
         self.size, self.outputs = coordinates.shape
         self._eigenvalues = eigenvalues
         self._range = eigenvalues > 0
         self._power = power
         self._perturbed = PerturbedChain(
-            coordinates, unit * float(eigenvalues[-1]), eigenvalues == 0
+            coordinates, unit * float(eigenvalues[-1]), eigenvalues == 0, dropped
         )
         self.history = [coordinates]
         self._measure()
@@ -260,7 +272,8 @@ def _chain(spectrum: Decomposition, group: Group, z: Float[np.ndarray, "K Q"]) -
     """Run one chain on the spectrum scaled to 1; its labels and duals are coordinates still."""
     scale = power_of_two(spectrum.eigenvalues[-1])
     d = spectrum.eigenvalues / scale
-    route = DenseRoute(d, z, group.power, spectrum.unit)
+    dropped = None if spectrum.dropped is None else spectrum.dropped / scale
+    route = DenseRoute(d, z, group.power, spectrum.unit, dropped)
     floor = route.floor() / spectrum.size
     if group.power > spectrum.size * group.eps[0] and group.eps[0] <= floor:
         raise InfeasibleToleranceError(

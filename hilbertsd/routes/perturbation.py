@@ -28,6 +28,8 @@ from hilbertsd.recurrence import RoundErrors
 
 PROBES = 16
 SEED = 0
+DROPPED = 2.0
+"""What is known to be missing counts this often: its response is exact to first order."""
 BACKWARD_ERROR = 8.0
 """‖E‖₂ of the probes in units of u·d_max."""
 SAFETY = 8.0
@@ -103,6 +105,8 @@ class PerturbedChain:
         u·d_max, u the unit of rounding of the entries of G.
     null
         (K,) coordinates on which G vanishes, if it is diagonal and that is known.
+    dropped
+        (K,) a known diagonal that G lacks, the same for every probe.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class PerturbedChain:
         coordinates: Float[np.ndarray, "K Q"],
         rounding: float,
         null: np.ndarray | None = None,
+        dropped: np.ndarray | None = None,
     ) -> None:
         points = len(coordinates)
         self._rng = np.random.default_rng(SEED)
@@ -117,6 +122,7 @@ class PerturbedChain:
         # ‖E‖₂ of a symmetric matrix with independent entries of size σ is 2σ√K
         self._scale = BACKWARD_ERROR * rounding / 2 / math.sqrt(points)
         self._null = np.zeros(points, dtype=bool) if null is None else null
+        self._dropped = np.zeros(points) if dropped is None else DROPPED / SAFETY * dropped
         # Coordinates carry the rounding of a product, and that the eigenvectors are orthogonal
         # to a few units only.
         spread = 2 * np.linalg.norm(coordinates, axis=0) / math.sqrt(points)
@@ -132,7 +138,7 @@ class PerturbedChain:
             outside = self._probes.apply(residual - inside)
             outside[self._null] = 0
             moved += outside
-        return self._scale * moved
+        return self._scale * moved + (self._dropped * residual)[:, None]
 
     def advance(
         self,

@@ -134,27 +134,30 @@ def _ratios(axes: Axes, chains: Mapping[str, Chain | None]) -> None:
 
 
 def _rounds(axes: Axes, chains: Mapping[str, Chain | None]) -> None:
-    chain = chains["chain"]
+    chain = chains["rounds"]
+    assert chain is not None
     axes.set(title="number of fits and its bounds", xlabel="fits")
     dates = {name: sides for name in DATES if (sides := _sides(name, chains))}
-    if chain is None or not dates:
-        return _say(axes, "needs a constant tolerance and\na fit of labels in the range of $G$")
-    count = f"{chain.fits} fit{'s' * (chain.fits != 1)}" + (
-        f" after round {chain.start - 1}" if chain.start else ""
-    )
+    if not dates or chain.fits == 0:
+        return _say(axes, "needs a constant tolerance and\na non-trivial fit")
     ended = "" if chain.collapsed else " so far"
+    count = f"{chain.fits} fit{'s' * (chain.fits != 1)}"
     axes.set_title(f"number of fits and its bounds: {count}{ended}")
     axes.set_xscale("log")
     above: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "fontsize": 7}
+    labels = []
     for row, name in enumerate(dates):
-        which, _, color = DATES[name]
-        date = float(dates[name][which])
+        which, label, color = DATES[name]
+        dated = chains[REGISTRY[name].about]
+        assert dated is not None
+        start = dated.start  # a date of the chain from y_1 on is one fit later for the user
+        labels.append(label if start == 0 else f"{start} + {label}, from $r_{start}$")
+        date = start + float(dates[name][which])
         axes.plot([date, chain.fits], [row, row], color=plots.BAND, lw=3, zorder=0)
         axes.plot(date, row, ">" if which == "lower" else "<", color=color, ms=6)
         side = "right" if which == "lower" else "left"
         axes.annotate(number_text(date), (date, row), ha=side, **above)
     axes.axvline(chain.fits, color=plots.INK, lw=0.9)
-    labels = [DATES[name][1].replace("r_0", f"r_{chain.start}") for name in dates]
     axes.set_yticks(range(len(dates)), labels)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.6, len(dates) - 0.3)

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from hilbertsd.distillation import Distillation
 
 FORMAT, VERSION = "hilbertsd-verdicts", 1
-WORDS = {"holds": "holds", "vacuous": "vacuous", "not applicable": "n/a", "fails": "FAILS"}
+WORDS = {
+    "holds": "holds",
+    "vacuous": "vacuous",
+    "undecided": "open",
+    "not applicable": "n/a",
+    "fails": "FAILS",
+}
 SHORT = {
     "no_better_competitor": "Proposition 1: no competitor",
     "residual_increases": "Residual increases with c",
@@ -47,7 +53,7 @@ COLUMNS = (
     "says no more than is known without it."
 )
 OUTPUT_COLUMN = " out: the output that is nearest; a count of outputs where not all agree."
-WORST = ("fails", "holds", "vacuous", "not applicable")
+WORST = ("fails", "undecided", "holds", "vacuous", "not applicable")
 """Of several outputs the line of a statement shows the first of these, and of it the tightest."""
 
 
@@ -305,7 +311,8 @@ def _dates(result: Distillation) -> str:
     if not known:
         return f"{ratio}; no collapse up to round {result.rounds}."
     part = "" if len(known) == len(each) else f" for {len(known)} of {len(each)} outputs"
-    return f"{ratio}; collapse at round {span(np.array(known))}{part}."
+    open_ = "" if np.all(result.collapse_decided) else ", within rounding of another one"
+    return f"{ratio}; collapse at round {span(np.array(known))}{part}{open_}."
 
 
 def _start(result: Distillation) -> list[str]:
@@ -324,7 +331,8 @@ def _start(result: Distillation) -> list[str]:
         f"Rank {result.spectrum.rank} < {result.labels.shape[1]}: statements about a chain of "
         f"labels in the range of G{part} start at round {start}, with r_{start} = {ratio} and "
         f"{fits} fit{'s' * (fits != '1')} from there on, because round 0 fits only what y_0 has "
-        "in that range, with the tolerance ε − residual floor."
+        "in that range, with the tolerance ε − residual floor. The dates of the collapse are "
+        "about y_0 itself."
     ]
 
 
@@ -334,7 +342,8 @@ def _count(found: Sequence[Reading], several: bool) -> str:
     on = f" on {outputs} outputs, {statements * outputs} verdicts" if several else ""
     return (
         f"{statements} statements{on}: {seen['holds']} hold, {seen['vacuous']} vacuous, "
-        f"{seen['not applicable']} not applicable, {seen['fails']} fail."
+        + f"{seen['undecided']} undecided, " * (seen["undecided"] > 0)
+        + f"{seen['not applicable']} not applicable, {seen['fails']} fail."
     )
 
 

@@ -61,7 +61,8 @@ def chain_to(
     xp
         The array namespace of ``last`` and ``d``.
     size
-        K, if not m.
+        K, if not m. A larger one says that G has a null space: of several √(Kε) the first is then
+        smaller by what of y_0 lies there, and all others are equal.
 
     Returns
     -------
@@ -85,6 +86,7 @@ def chain_to(
         states.append(z)
         multipliers.append(c)
     labels = xp.stack(states[::-1])
+    singular = not constant and size is not None and size > len(d)
     return Chain(
         xp=xp,
         size=len(d) if size is None else size,
@@ -93,7 +95,8 @@ def chain_to(
         c=xp.stack(multipliers[::-1]),
         s=xp.stack(bounds),
         collapsed=collapsed,
-        constant=constant,
+        constant=constant or singular,
+        null=bounds[1] ** 2 - bounds[0] ** 2 if singular else 0.0,
         columns=xp.stack([labels * 3 / 5, labels * 4 / 5], axis=2),
     )
 

@@ -322,7 +322,8 @@ def _views(whole: Certificate, index: int) -> dict[str, Chain | None]:
         c=c,
         s=on_range,
         collapsed=found.outcome == "collapsed",
-        constant=found.residual_floor == 0 and len(root) == 1,
+        constant=len(root) == 1,
+        null=Ball(size * found.residual_floor),
         distinct=tuple(distinct),
         columns=np.stack(columns) if given.joint else None,
     )
@@ -337,6 +338,7 @@ def _views(whole: Certificate, index: int) -> dict[str, Chain | None]:
         s=s[1:],
         start=1,
         constant=len(set(eps[1:])) <= 1,
+        null=Ball(0),
         columns=None if chain.columns is None else chain.columns[1:],
     )
     return {"rounds": chain, "chain": later}

@@ -3,6 +3,8 @@
 Statements about single rounds hold for every chain, with round 0 of a singular problem read on
 the range of G: labels Py and tolerance ε − ε_floor. Statements about several rounds hold for
 chains of constant ε that start in the range; on a singular problem that is the chain from y_1 on.
+The bounds of the collapse round hold for the user's own y_0 and ε, whatever G is: they are about
+the first of these chains, with ‖y_0‖ and ε put together from the range and what lies outside.
 """
 
 from __future__ import annotations
@@ -43,12 +45,16 @@ class Chain:
     start
         The round of the user's chain that is round 0 here.
     constant
-        Whether all s_t are equal: the tolerance is the same and the labels start in the range.
+        Whether the tolerance is the same in every round.
+    null
+        K ε_floor, the power of the user's labels outside the range of G, which round 0 sees: then
+        s_0 is smaller than the later s_t of the same tolerance. 0 where y_0 lies in the range.
     errors
         (n+1,) estimated relative errors: of c_t, y_t, r_t and of what fit t makes of them, y_{t+1}
         and r_{t+1}; the last one of y_n and r_n alone. None: no more than rounding.
     decided
-        Whether every r_t is away from 1 by more than its own error, so that n is certain.
+        Whether it is known if y_n has collapsed. If not, the chain is cut before the first fit of
+        labels with r_t = 1 within rounding: all its n fits are certain, and no more is said.
     distinct
         Indices of the first of each group of tied eigenvalues, decided on floats; None: all
         eigenvalues are distinct.
@@ -66,6 +72,7 @@ class Chain:
     collapsed: bool
     start: int = 0
     constant: bool = True
+    null: Any = 0.0
     errors: Any = None
     decided: bool = True
     distinct: tuple[int, ...] | None = None
@@ -91,6 +98,20 @@ class Chain:
         """(n,) r_t − 1 of the non-trivial fits, from the difference of squares."""
         norms, s = self.norms[:-1], self.s[:-1]
         return (norms**2 - s**2) / (s * (norms + s))
+
+    @property
+    def label_norms(self) -> tuple[Any, Any]:
+        """‖y_0‖ of the user's labels, with what lies outside the range of G, and √(K ε_0)."""
+        outside = self.null if self.fits else 0.0  # without a fit s_0 is that of all labels
+        roots = (self.norms[0] ** 2 + self.null, self.s[0] ** 2 + outside)
+        return self.xp.sqrt(roots[0]), self.xp.sqrt(roots[1])
+
+    @property
+    def label_excess(self) -> Any:
+        """r_0 − 1 with r_0 = ‖y_0‖/√(K ε_0) of the user's labels; also where there is no fit."""
+        norm, s = self.label_norms
+        outside = 0.0 if self.fits else self.null
+        return (self.norms[0] ** 2 + outside - self.s[0] ** 2) / (s * (norm + s))
 
     @property
     def stiffness(self) -> Any:
@@ -138,7 +159,8 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
 
     The latter is None where no non-trivial fit starts in the range of G. With a joint tolerance
     all outputs make one chain, on the row norms √(Σ_q z_kq²): the recurrence asks for the
-    spectral measure of the labels only.
+    spectral measure of the labels only. A chain ends before the first fit of labels with r_t = 1
+    within rounding: whether there is one is not known.
 
     Raises
     ------
@@ -155,9 +177,13 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
     inside = spectrum.eigenvalues > 0
     d = spectrum.eigenvalues[inside]
     c = of(result.multipliers, 2)
-    n = int(np.isfinite(c).sum())
     eps = of(result.eps, 2)
     ratios = of(result.label_ratios, 2)
+    n = int(np.isfinite(c).sum())
+    undecided = np.flatnonzero(np.abs(ratios - 1) <= of(result.label_ratio_error, 2))
+    decided = undecided.size == 0 or undecided[0] > n  # zeros after the collapse are decided
+    if not decided:
+        n = int(undecided[0])
     floor = float(of(np.asarray(spectrum.residual_floor), 1))
     kept = np.vstack([np.ones(len(d)), of(spectrum.basis_weights, 3)[:n][:, inside]])
     columns = None
@@ -171,10 +197,9 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
     s_range = s.copy()
     s_range[0] = np.sqrt(size * (eps[0] - floor)) if n else s[0]
     errors = _errors(result, n, output)
-    gap = np.abs(ratios - 1) > of(result.label_ratio_error, 2)
     common: dict[str, Any] = {
-        "collapsed": bool(ratios[n] <= 1),
-        "decided": bool(gap[: n + 1].all()),
+        "collapsed": decided and bool(ratios[n] <= 1),
+        "decided": decided,
         "distinct": _distinct(d),
     }
     constant = bool(np.all(eps == eps[0]))
@@ -186,7 +211,8 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
         c[:n],
         s_range,
         start=0,
-        constant=constant and floor == 0,
+        constant=constant,
+        null=size * floor,
         columns=columns,
         errors=errors,
         **common,

@@ -5,7 +5,8 @@ In units of √(Kε), the number n of non-trivial fits obeys
     (r_0 − 1)/κ <= r_0 − 1 <= n < r_0 (r_0 + γ)/(1 + γ r_0) <= r_0²,   γ = 2√κ/(1 + κ).
 
 The first is the paper's Proposition 4. At κ = 1 all but the last say the same, n = ⌈r_0 − 1⌉; as
-κ → ∞ the last two do.
+κ → ∞ the last two do. All but the fourth hold for the r_0 = ‖y‖/√(Kε) and the collapse round of
+the user's own labels, whatever positive semidefinite G is; the fourth needs labels in its range.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from __future__ import annotations
 from typing import Any
 
 from hilbertsd.theory.chain import Chain
-from hilbertsd.theory.hypotheses import a_fit, constant_tolerance, run_to_collapse
+from hilbertsd.theory.hypotheses import (
+    a_fit,
+    constant_tolerance,
+    positive_eigenvalue,
+    run_to_collapse,
+    same_tolerance,
+    told_from_one,
+)
 from hilbertsd.theory.statement import Check, statement
 
 SETUP = "2 Problem setup"
@@ -58,6 +66,7 @@ def _recurrence(chain: Chain, kappa: Any) -> tuple[Any, Any, Any]:
     source="Mobahi et al. 2020, (9)-(10)",
     section=SETUP,
     about="rounds",
+    requires=(told_from_one,),
     tight="r_t → 1",
     depends="own round",
 )
@@ -119,7 +128,8 @@ def one_round_ratio(chain: Chain) -> Check:
     r = chain.r
     lower = _shrink(r[:-1], chain.excess, chain.kappa)
     upper = _shrink(r[:-1], chain.excess, 1 / chain.kappa)
-    return Check(lower, r[1:], upper, r[1:] * chain.stiffness, trivial_lower=0.0)
+    size = r[1:] * chain.stiffness
+    return Check(lower, r[1:], upper, size, trivial_lower=1.0, trivial_upper=r[:-1])
 
 
 @statement(
@@ -182,10 +192,10 @@ def label_norm_lower_bound(chain: Chain) -> Check:
     and the quotient is t. In units of √(Kε). r_{t+1} >= φ(r_t) >= a r_t − b
     (:func:`one_round_ratio`, :func:`tangent_below`). As a > 0, r_t stays above the solution of
     x_{t+1} = a x_t − b, x_0 = r_0, which is the right side. The paper asks for r_t > 1 as well,
-    which its proof does not use. A bound at or below 0 says nothing.
+    which its proof does not use; a bound at or below 1 says no more than that.
     """
     powers, totals, _ = _recurrence(chain, chain.kappa)
-    return Check(powers - totals, chain.r[1:], INF, powers + totals, trivial_lower=0.0)
+    return Check(powers - totals, chain.r[1:], INF, powers + totals, trivial_lower=1.0)
 
 
 @statement(
@@ -214,7 +224,8 @@ def label_norm_upper_bound(chain: Chain) -> Check:
     kind="lower",
     source="Mobahi et al. 2020, Proposition 4 (41), (142)-(146)",
     section=ROUNDS,
-    requires=(constant_tolerance, run_to_collapse, a_fit),
+    about="rounds",
+    requires=(same_tolerance, run_to_collapse, positive_eigenvalue),
     tight="κ = 1 with a whole r_0",
     depends="number of fits",
 )
@@ -223,10 +234,13 @@ def guaranteed_rounds(chain: Chain) -> Check:
 
     r_{t+1} >= r_t (r_t − 1)/(r_t − 1 + κ) (:func:`one_round_ratio`), so a round takes at most
     r_t κ/(r_t − 1 + κ) off r_t, which is at most κ because κ >= 1. Hence r_t >= r_0 − t κ, which
-    exceeds 1 while t < t̲.
+    exceeds 1 while t < t̲. On a singular G, κ is that of the range, and r_0 = ‖y‖/√(Kε) with the
+    whole of y: the claim then follows from :func:`rounds_at_least`, as κ >= 1.
     """
-    lower = chain.excess[0] / chain.kappa
-    return Check(lower, float(chain.fits), INF, lower * chain.stiffness[0] + 1, trivial_lower=1.0)
+    lower = chain.label_excess / chain.kappa
+    norm, s = chain.label_norms
+    size = (norm / s + 1) / chain.kappa + 1
+    return Check(lower, float(chain.fits), INF, size, trivial_lower=1.0)
 
 
 @statement(
@@ -337,17 +351,20 @@ def kantorovich_drop(chain: Chain) -> Check:
     kind="lower",
     source=f"{OURS}; sharper than Mobahi et al. 2020, Proposition 4",
     section=BEYOND,
-    requires=(constant_tolerance, run_to_collapse, a_fit),
+    about="rounds",
+    requires=(same_tolerance, run_to_collapse),
     tight="labels in one eigenspace with a whole r_0",
     depends="number of fits",
 )
 def rounds_at_least(chain: Chain) -> Check:
-    r"""collapse_round >= r_0 − 1.
+    r"""collapse_round >= r_0 − 1 with r_0 = ‖y‖/√(Kε), for any positive semidefinite G.
 
-    r_{t+1} >= r_t − 1 (:func:`norm_drop`) n times: 1 >= r_n >= r_0 − n.
+    The constraint is active in every fit, ‖y_t − y_{t+1}‖ = √(Kε): so
+    ‖y_{t+1}‖ >= ‖y_t‖ − √(Kε) by the triangle inequality, whatever of y_t lies in the null space
+    of G. That is r_{t+1} >= r_t − 1, and n times 1 >= r_n >= r_0 − n.
     """
-    lower = chain.excess[0]
-    return Check(lower, float(chain.fits), INF, chain.r[0] + 1, trivial_lower=1.0)
+    norm, s = chain.label_norms
+    return Check(chain.label_excess, float(chain.fits), INF, norm / s + 1, trivial_lower=1.0)
 
 
 @statement(
@@ -355,17 +372,23 @@ def rounds_at_least(chain: Chain) -> Check:
     kind="upper",
     source=OURS,
     section=BEYOND,
-    requires=(constant_tolerance, a_fit),
+    about="rounds",
+    requires=(same_tolerance,),
     tight="label energies K ε on widely separated eigenvalues: each round kills one",
     depends="number of fits",
 )
 def rounds_at_most(chain: Chain) -> Check:
-    r"""The number n of non-trivial fits is below r_0²: collapse_round <= ⌈r_0² − 1⌉.
+    r"""The number n of non-trivial fits is below r_0² = ‖y‖²/(Kε): collapse_round <= ⌈r_0² − 1⌉.
 
-    r_{t+1}² <= r_t² − 1 (:func:`power_drop`) n − 1 times: 1 < r_{n−1}² <= r_0² − (n − 1). For a
-    whole number n < x and n <= ⌈x − 1⌉ are the same.
+    For any positive semidefinite G and y ≠ 0. With the residual u = y_t − y_{t+1}, ‖u‖² = Kε, and
+    y_{t+1} = G u/c_t, ‖y_t‖² − ‖y_{t+1}‖² = ‖u‖² + 2 uᵀ y_{t+1} = Kε + 2 uᵀ G u/c_t >= Kε: what
+    lies in the null space of G adds to ‖u‖² and not to uᵀ G u. That is r_{t+1}² <= r_t² − 1, and
+    n − 1 times 1 < r_{n−1}² <= r_0² − (n − 1). For a whole number n < x and n <= ⌈x − 1⌉ are the
+    same.
     """
-    return Check(-INF, float(chain.fits), chain.r[0] ** 2, chain.r[0] ** 2)
+    norm, s = chain.label_norms
+    square = norm**2 / s**2
+    return Check(-INF, float(chain.fits), square, square)
 
 
 @statement(

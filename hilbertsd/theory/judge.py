@@ -11,7 +11,7 @@ from hilbertsd.distillation import Distillation
 from hilbertsd.theory.chain import Chain, views
 from hilbertsd.theory.statement import REGISTRY, Check, Statement
 
-Status = Literal["holds", "vacuous", "not applicable", "fails"]
+Status = Literal["holds", "vacuous", "undecided", "not applicable", "fails"]
 
 ROUNDING = 16 * float(np.finfo(float).eps)
 """Rounding of both sides, relative to a check's scale, for each coordinate and each round: the
@@ -28,6 +28,7 @@ class Verdict:
         Its name in the registry.
     status
         ``"holds"``; ``"vacuous"``: it holds, and says nothing that was not known without it;
+        ``"undecided"``: whether it applies is within rounding;
         ``"not applicable"``: a hypothesis fails; ``"fails"``: violated beyond rounding.
     why
         One sentence: the hypothesis that fails, what is known already, or what is violated.
@@ -80,8 +81,13 @@ def judge(statement: Statement, chain: Chain | None, output: int | None = None) 
     if chain is None:
         return inapplicable("a non-trivial fit of labels in the range of G")
     if (hypothesis := statement.missing(chain)) is not None:
+        if hypothesis.counts and not chain.decided:
+            t = chain.start + chain.fits
+            why = f"it needs {hypothesis.name}, and r_{t} equals 1 within its rounding error"
+            return Verdict(name, "undecided", why, output=output)
         return inapplicable(hypothesis.name)
-    check = _floats(statement.sides(chain))
+    with np.errstate(all="ignore"):  # what is not finite is found out below
+        check = _floats(statement.sides(chain))
     if (why := _not_finite(check)) is not None:
         return Verdict(name, "fails", why, output=output)
     tolerance = _tolerance(statement, chain, check.actual.shape)

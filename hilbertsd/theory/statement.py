@@ -35,7 +35,12 @@ class Check(NamedTuple):
     scale: Any
     """What rounding is relative to."""
     trivial_lower: Any = float("-inf")
-    """What is known without the claim: a bound that says no more is vacuous."""
+    """What is known without the claim: a bound that says no more is vacuous.
+
+    Known are the claim's hypotheses and what they say in one step: norms, multipliers and weight
+    ratios' logarithms are not negative, r_t > 1 where there is a fit, labels shrink. A claim that
+    sharpens another one, or follows from it at t = 1, is compared with that one.
+    """
     trivial_upper: Any = float("inf")
 
 
@@ -44,6 +49,9 @@ class Hypothesis(NamedTuple):
 
     name: str
     holds: Callable[[Chain], bool]
+    counts: bool = False
+    """Whether it depends on how many fits there are: then a chain that is cut, because r_t cannot
+    be told from 1, leaves open what it does not fulfil."""
 
 
 class NotApplicable(HilbertSDError):
@@ -60,7 +68,8 @@ class Statement:
     source: str
     section: str
     about: Literal["rounds", "chain"]
-    """Single rounds, also of singular problems and varying ε; or the constant-ε chain."""
+    """Single rounds, also of singular problems and varying ε, and the user's own y_0 and ε; or
+    the chain of constant ε that starts in the range of G."""
     requires: tuple[Hypothesis, ...]
     sides: Callable[[Chain], Check] = field(repr=False)
     tight: str = ""

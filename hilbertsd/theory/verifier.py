@@ -291,7 +291,8 @@ def _whole_chain(
         c=multipliers,
         s=s,
         collapsed=found.outcome == "collapsed",
-        constant=found.residual_floor == 0 and min(tolerances) == max(tolerances),
+        constant=min(tolerances) == max(tolerances),
+        null=Ball(size * found.residual_floor),
         distinct=tuple(firsts),
         columns=np.stack([k[:, None] * part for k in kept]) if certificate.problem.joint else None,
     )
@@ -305,7 +306,7 @@ def _after_first(whole: Chain, tolerances: tuple[Fraction, ...]) -> Chain:
     later = tolerances[1:] or tolerances
     fields = {name: getattr(whole, name) for name in ("z", "c", "s", "columns")}
     kept = {name: None if value is None else value[1:] for name, value in fields.items()}
-    return replace(whole, **kept, start=1, constant=min(later) == max(later))
+    return replace(whole, **kept, start=1, constant=min(later) == max(later), null=Ball(0))
 
 
 def _outcome(statement: Statement, chain: Chain | None) -> tuple[str, str | None, str | None]:

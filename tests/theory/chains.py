@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,11 +21,16 @@ from hilbertsd.theory import REGISTRY, Chain, Statement, Verdict, examples, judg
 DIGITS = 50
 
 
-def distill(d, z, eps, rounds: int, joint: bool = False) -> Distillation:
-    """A chain on a diagonal Gram matrix: its spectrum is what was asked for, to the last bit."""
+def quietly(make: Callable[[], Distillation]) -> Distillation:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # near collapse they are right, and not what is tested
-        return hsd.self_distill(np.diag(d), np.asarray(z, float), eps, rounds, joint=joint)
+        return make()
+
+
+def distill(d, z, eps, rounds: int, joint: bool = False) -> Distillation:
+    """A chain on a diagonal Gram matrix: its spectrum is what was asked for, to the last bit."""
+    G, y = np.diag(d), np.asarray(z, float)
+    return quietly(lambda: hsd.self_distill(G, y, eps, rounds, joint=joint))
 
 
 def verdict(statement: Statement, result: Distillation) -> Verdict:
@@ -55,6 +61,8 @@ def named() -> dict[str, Distillation]:
     ramp = np.array([1.0, 1.05, 1.1, 1.2])
     labels = rng.standard_normal(6)
     outputs = rng.standard_normal((6, 3))
+    points = np.linspace(0, 1, 12)
+    smooth = hsd.gram(hsd.kernels.gaussian(0.5), points)
     return {
         "paper": _paper(),
         "headline": hsd.self_distill(*examples.headline()),
@@ -70,6 +78,11 @@ def named() -> dict[str, Distillation]:
         "varying": distill(spread, labels, 0.05 * np.linspace(1, 2, 9)[:, None], 8),
         "joint": distill(spread, outputs, 0.2, 20, joint=True),
         "collapsed": distill(spread, labels, 100.0, 2),
+        # κ = 2e13 and 83 fits: basis weights from 1 down to below the smallest float
+        "long": quietly(lambda: hsd.self_distill(smooth, np.sin(3 * points), 1e-4, 100)),
+        "long spread": distill(10.0 ** np.linspace(-12, 0, 8), np.ones(8), 1e-4, 600),
+        "long smooth": distill([1e-9, 1.0], [1e-3, 1.0], 1 / 3200, 80),
+        "whole": distill(np.full(4, 0.5), np.ones(4), 0.04, 8),
     }
 
 
@@ -123,6 +136,7 @@ MULTIPRECISION = SimpleNamespace(
     stack=np.stack,
     concatenate=np.concatenate,
     cumsum=np.cumsum,
+    where=np.where,
 )
 """What statements ask of an array namespace, in mpmath."""
 

@@ -209,7 +209,7 @@ _MISTAKES: dict[str, list[tuple[str, Mistake]]] = {
     "label_norm_upper_bound": [("flipped", _flip), ("exponent t + 1", _upper(_tangent_again))],
     "guaranteed_rounds": [
         ("flipped", _flip),
-        ("κ − ½ for κ", _lower(lambda k, lower: k.excess[0] / (k.kappa - 0.5))),
+        ("κ − ½ for κ", _lower(lambda k, lower: k.label_excess / (k.kappa - 0.5))),
         ("square", _lower(lambda k, lower: lower * (k.r[0] + 1))),
     ],
     "guaranteed_rounds_near_interpolation": [

@@ -38,10 +38,9 @@ def verify(
     Each line is a statement at the place where it is nearest to failing: lower <= actual <= upper,
     the slack relative to the statement's scale, and how nearly it is attained. A statement holds,
     is vacuous (it says no more than is known without it), is open (whether it applies is within
-    rounding), is not applicable, or fails. Without
-    arguments: the illustrative example of Mobahi, Farajtabar & Bartlett (2020). Writes
-    verdicts.json, verdicts.txt and the figure bounds, of values between their bounds; the chain
-    itself is written by distill.
+    rounding), is not applicable, or fails. Without arguments: the illustrative example of Mobahi,
+    Farajtabar & Bartlett (2020). Writes verdicts.json, verdicts.txt and the figure bounds, of
+    values between their bounds; the chain itself is written by distill.
     """
     # --json writes only with --output
     folder = None if json and output is None else chosen_folder("verify", output)

@@ -6,6 +6,7 @@ The registry drives the tests: a statement that is added is tested.
 import itertools
 import math
 import warnings
+from collections import Counter
 from dataclasses import replace
 
 import mpmath as mp
@@ -19,6 +20,7 @@ from chains import (
     law,
     multiprecision,
     named,
+    random_chain,
     verdict,
 )
 from hypothesis import HealthCheck, Phase, given, settings
@@ -55,8 +57,37 @@ def test_holds_on_named_chains_and_says_something_on_one(name):
 
 @given(drawn())
 def test_holds_on_drawn_chains(result):
+    chains = views(result)
     for statement in REGISTRY.values():
-        law(statement, result)
+        law(statement, chains)
+
+
+def test_drawn_chains_are_of_all_kinds():
+    """The property test is worth what is drawn: shares of 400 chains, with room."""
+    seen = Counter()
+    for seed in range(400):
+        result = random_chain(seed)
+        chains = views(result)
+        chain = chains["rounds"]
+        seen["one scale"] += chain.d[0] == chain.d[-1]
+        seen["singular"] += bool(chain.null > 0)
+        seen["collapsed at the start"] += chain.fits == 0
+        seen["undecided"] += not chain.decided
+        seen["run to collapse"] += chain.collapsed
+        seen["long"] += chain.fits > 50
+        seen["steep"] += bool(chain.kappa > 1e6)
+        seen["not constant"] += not chain.constant
+        for name in ("guaranteed_rounds", "label_norm_lower_bound", "weight_ratio"):
+            seen[name] += judge(of(name), chains[of(name).about]).status == "holds"
+    share = {kind: count / 400 for kind, count in seen.items()}
+    assert 0.02 < share["one scale"] < 0.2
+    assert 0.02 < share["collapsed at the start"] < 0.15
+    assert 0.02 < share["undecided"] < 0.15
+    assert share["run to collapse"] > 0.6
+    for kind in ("singular", "steep", "guaranteed_rounds"):
+        assert share[kind] > 0.15, (kind, share)
+    assert min(share["long"], share["not constant"]) > 0.08
+    assert min(share["label_norm_lower_bound"], share["weight_ratio"]) > 0.4
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -146,7 +177,7 @@ def test_planted_mistake_is_caught_by_the_property_test(variant):
     )
     @given(drawn())
     def attempt(result):
-        law(variant, result)
+        law(variant, views(result))
 
     with pytest.raises(AssertionError):
         attempt()

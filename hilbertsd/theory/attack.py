@@ -113,7 +113,8 @@ class Space:
         count = self.free_tolerances
         if count == 0:
             return LARGEST * d, last, SCALE
-        centre = 1.0 if self.tolerances == "null space" else 0.5  # ε − ε_floor is at most ε
+        # ε − ε_floor is below ε
+        centre = 1 + 1e-6 if self.tolerances == "null space" else 0.5
         free = theta[-m - count : -m] - centre
         s = SCALE * xp.exp(self.tolerance_decades * np.log(10) * free)
         return LARGEST * d, last, xp.concatenate([s, SCALE * xp.ones(self.fits + 1 - count)])

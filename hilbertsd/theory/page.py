@@ -68,7 +68,10 @@ PROPERTIES = (
     "digits, and with at least two planted mistakes that the property test, certificates and the "
     "adversary have to find (`tests/theory/test_statements.py`, `test_certify.py`, "
     "`test_attack.py`); for each of its hypotheses there is a chain that breaks the claim once the "
-    "hypothesis is dropped, or an argument that it is not needed (`test_controls.py`)."
+    "hypothesis is dropped, or an argument that it is not needed (`test_controls.py`). Each side "
+    "of a bound is compared with the actual value where it is attained, so that a weaker one is "
+    "noticed (`test_sides.py`), and the code that is evaluated is compared with its derivation on "
+    "SymPy's symbols (`test_formulas.py`)."
 )
 CERTIFICATES = (
     "Proofs are in the docstrings, which stand below; where SymPy proves the algebra as well, the "
@@ -199,7 +202,10 @@ def _slack(found: Mapping[str, Any], where: bool = False) -> str:
 def _entry(statement: Statement) -> Iterator[str]:
     words = inspect.cleandoc(statement.__doc__ or "")
     proof = re.sub(r":func:`~?(?:[\w.]+\.)?(\w+)`", r"\1", words)
-    about = {"rounds": "single rounds", "chain": "the chain of constant tolerance"}
+    about = {
+        "rounds": "single rounds, or the labels as they are, on any G",
+        "chain": "the chain of constant tolerance in the range of G",
+    }
     tests = [f"`{name}`" for name in SYMPY.get(statement.name, ())]
     yield from (
         f'<a id="{statement.name}"></a>**{_prose(statement.title)}** (`{statement.name}`), '

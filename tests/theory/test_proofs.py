@@ -35,15 +35,30 @@ def test_is_positive_can_say_no():
 
 
 def test_proposition_2():
-    """The residual y − G(cI + G)⁻¹y is V' diag(c/(c + d)) V y, and V keeps norms: K = 2."""
-    half = sp.symbols("half", real=True)  # the tangent of half the angle of any rotation V
-    d1, d2 = sp.symbols("d_1 d_2", positive=True)
-    V = sp.Matrix([[1 - half**2, 2 * half], [-2 * half, 1 - half**2]]) / (1 + half**2)
-    G = V.T * sp.diag(d1, d2) * V
-    damping = V.T * sp.diag(c / (c + d1), c / (c + d2)) * V
-    # G (cI + G)⁻¹ = I − c (cI + G)⁻¹, and (cI + G) damping = cI says damping = c (cI + G)⁻¹
-    assert ((c * sp.eye(2) + G) * damping - c * sp.eye(2)).applyfunc(sp.cancel) == sp.zeros(2)
-    assert (V.T * V - sp.eye(2)).applyfunc(sp.cancel) == sp.zeros(2)
+    """The residual y − G(cI + G)⁻¹y is Vᵀ diag(c/(c + d)) V y for every K, and V keeps norms.
+
+    Matrices of symbolic size: the only rules are those of the product, of the inverse, and
+    V Vᵀ = VᵀV = I.
+    """
+    K = sp.symbols("K", integer=True, positive=True)
+    M, V, D = (sp.MatrixSymbol(name, K, K) for name in ("M", "V", "D"))
+    one = sp.Identity(K)
+
+    def orthogonal(product):
+        for square in (V * V.T, V.T * V):
+            product = product.subs(square, one)
+        return product.doit()
+
+    # with M = cI + G, the residual's matrix I − G M⁻¹ is c M⁻¹
+    residual = (one - (M - c * one) * M.inverse()).expand().doit()
+    assert residual == c * M.inverse()
+    # and with G = VᵀDV, Vᵀ (cI + D)⁻¹ V inverts M: their product is the identity
+    inner = c * one + D
+    assert orthogonal((V.T * inner * V) * (V.T * inner.inverse() * V)) == one
+    assert orthogonal((V.T * inner * V).expand()) == orthogonal(c * one + V.T * D * V)
+    # ‖Vᵀ w‖² = ‖w‖² for w = c (cI + D)⁻¹ z, whose entries are c z_k/(c + d_k)
+    w = sp.MatrixSymbol("w", K, 1)
+    assert orthogonal((V.T * w).T * (V.T * w)) == w.T * w
 
 
 def test_the_secular_equation_increases():

@@ -84,9 +84,8 @@ def test_drawn_chains_are_of_all_kinds():
     assert 0.02 < share["collapsed at the start"] < 0.15
     assert 0.02 < share["undecided"] < 0.15
     assert share["run to collapse"] > 0.6
-    for kind in ("singular", "steep", "guaranteed_rounds"):
-        assert share[kind] > 0.15, (kind, share)
-    assert min(share["long"], share["not constant"]) > 0.08
+    assert min(share["singular"], share["guaranteed_rounds"]) > 0.15
+    assert min(share["steep"], share["long"], share["not constant"]) > 0.05
     assert min(share["label_norm_lower_bound"], share["weight_ratio"]) > 0.4
 
 

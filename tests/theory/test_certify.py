@@ -536,3 +536,22 @@ def test_enclosures_round_to_one_spelling():
             assert not inside(found._replace(mantissa=found.mantissa + 1), value)
         with pytest.raises(enclosures.MorePrecision):
             enclosures.published(flint.arb(1, 0.5), 32)
+
+
+@pytest.mark.parametrize("side", ["lower", "upper"])
+@pytest.mark.parametrize("judged", ["maker", "checker"])
+def test_a_side_that_the_balls_leave_open_is_undecided(side, judged):
+    """Overlapping by more than 1e-30 of the scale: neither proved nor refuted, on either side."""
+    wide = Ball(flint.arb(1, 1e-9))
+
+    def sides(chain):
+        bounds = {"lower": 0.0, "upper": 2.0} | {side: wide}
+        return Check(bounds["lower"], Ball(flint.arb(1, 1e-9)), bounds["upper"], 1.0)
+
+    statement = own_statement("open", "two-sided", sides)
+    made = certify(np.diag([0.5, 1.0]), [1.0, 2.0], 0.1, 5, statements={"open": statement})
+    if judged == "maker":
+        assert [v.verdict for v in made.verdicts] == ["undecided"]
+    else:
+        found = check_certificate(made.to_json(), {"open": statement})
+        assert [v.verdict for v in found] == ["undecided"]

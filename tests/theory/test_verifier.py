@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from certified import OWN, outputs_certificate, rational_gram, small_certificate
 
-from hilbertsd.theory import certificate, enclosures, verifier
+from hilbertsd.theory import certificate, enclosures, linear_solves, verifier
 from hilbertsd.theory.balls import flint
 from hilbertsd.theory.certificate import CertificateError
 from hilbertsd.theory.certify import certify
@@ -262,6 +262,59 @@ def test_a_maker_with_a_fault_is_found_out(monkeypatch):
             text = made()
         with pytest.raises(CertificateError, match="re-established"):
             check_certificate(text, {})
+
+
+def _truncated(document: dict) -> dict:
+    """Without its last fit, and an end said to be undecided."""
+    changed = json.loads(json.dumps(document))
+    (chain,) = changed["chains"]
+    for name in ("multipliers", "label_ratios", "basis_weights"):
+        chain[name].pop()
+    chain["outcome"] = "undecided"
+    return changed
+
+
+def test_an_end_is_not_said_to_be_undecided_where_it_is_not():
+    """The fits before are true, and one is left: only the solve of that one tells."""
+    made = certify(np.diag([0.5, 1.0]), [1.0, 2.0], 0.1, 5, statements={})
+    assert made.collapse_round
+    changed = sealed(_truncated(json.loads(made.to_json())))
+    with pytest.raises(CertificateError, match="that the end is undecided"):
+        check_certificate(changed, {})
+
+
+def test_an_end_is_undecided_only_while_a_fit_is_left():
+    made = certify(np.diag([0.5, 1.0]), [1.0, 2.0], 0.01, 1, statements={})
+    document = json.loads(made.to_json())
+    assert document["chains"][0]["outcome"] == "running"
+    changed = sealed(put(document, ("chains", 0, "outcome"), "undecided"))
+    with pytest.raises(CertificateError, match="a fit is left"):
+        check_certificate(changed, {})
+
+
+def test_no_more_fits_than_were_asked_for():
+    """Each fit of a longer chain is true; so is the collapse."""
+    document = json.loads(
+        certify(np.diag([0.5, 1.0]), [1.0, 2.0], 0.01, 40, statements={}).to_json()
+    )
+    fits = len(document["chains"][0]["multipliers"])
+    assert document["chains"][0]["outcome"] == "collapsed"
+    with pytest.raises(CertificateError, match="the number of fits"):
+        check_certificate(sealed(put(document, ("problem", "rounds"), fits - 2)), {})
+
+
+def test_what_a_fit_inherits_from_an_uncertain_multiplier():
+    """The ball of the next labels holds the predictions at both ends of the multiplier's."""
+    with flint.ctx.workprec(200):
+        matrix = flint.arb_mat([[2, 1], [1, 3]])
+        y = flint.arb_mat([[1], [-2]])
+        labels = linear_solves._centred(y, flint.arb(0))
+        seen = linear_solves._next(matrix, labels, flint.arb(1, 1e-3))
+        for c in (1 - 1e-3, 1 + 1e-3):
+            diagonal = flint.arb_mat([[c, 0], [0, c]])
+            exact = matrix * (matrix + diagonal).solve(y)
+            assert linear_solves._norm(exact - seen.centre) <= seen.error
+        assert seen.error < 1e-2
 
 
 def test_two_eigenvalues_do_not_pass_for_one():

@@ -239,7 +239,7 @@ def guaranteed_rounds(chain: Chain) -> Check:
     """
     lower = chain.label_excess / chain.kappa
     norm, s = chain.label_norms
-    size = (norm / s + 1) / chain.kappa + 1
+    size = norm / s / chain.kappa + 1
     return Check(lower, float(chain.fits), INF, size, trivial_lower=1.0)
 
 
@@ -388,7 +388,8 @@ def rounds_at_most(chain: Chain) -> Check:
     """
     norm, s = chain.label_norms
     square = norm**2 / s**2
-    return Check(-INF, float(chain.fits), square, square)
+    known = INF if chain.fits else 0.0  # r_0 <= 1 says n = 0
+    return Check(-INF, float(chain.fits), square, square, trivial_upper=known)
 
 
 @statement(

@@ -318,17 +318,18 @@ class Rescaled(Kernel):
         lower, upper = self.domain
         return f"R(f∘φ⁻¹), φ affine from [{lower:g}, {upper:g}]: {self.kernel.regularizer}"
 
-    def _back(self, points: Array, xp: Namespace) -> Array:
+    def to_own_domain(self, points: Array, xp: Namespace = np) -> Array:
+        """φ of the points: where the kernel inside sees them."""
         (lower, upper), (a, b) = self.domain, self.kernel.domain or (0.0, 1.0)
         unit = (points - lower) / (upper - lower)
         # Rounding must not carry an end point out of the kernel's domain.
         return xp.clip(a + (b - a) * unit, a, b)
 
     def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
-        return self.kernel._pairs(self._back(x, xp), self._back(s, xp), xp)
+        return self.kernel._pairs(self.to_own_domain(x, xp), self.to_own_domain(s, xp), xp)
 
     def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
-        return self.kernel._block(self._back(x, xp), self._back(s, xp), xp)
+        return self.kernel._block(self.to_own_domain(x, xp), self.to_own_domain(s, xp), xp)
 
     def __repr__(self) -> str:
         inner = repr(self.kernel)

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hilbertsd.operators.gram import cross_gram, gram
+from hilbertsd.operators.semiseparable import semiseparable
 
 if TYPE_CHECKING:
     from hilbertsd.operators.sharding import sharded, sharded_cross
@@ -15,6 +16,7 @@ __all__ = [
     "KernelOperator",
     "cross_gram",
     "gram",
+    "semiseparable",
     "sharded",
     "sharded_cross",
     "tiled",

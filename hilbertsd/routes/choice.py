@@ -7,17 +7,21 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from hilbertsd import inputs
-from hilbertsd.routes import dense, krylov, tridiagonal
+from hilbertsd.operators.semiseparable import Semiseparable
+from hilbertsd.routes import dense, krylov, statespace, tridiagonal
 from hilbertsd.routes.dense import Decomposition
 from hilbertsd.routes.group import Group, RouteError, Solution
 
-Method = Literal["auto", "dense", "tridiagonal", "krylov"]
+Method = Literal["auto", "dense", "tridiagonal", "krylov", "statespace"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 DENSE_SIZE = 2000
 """Up to here an eigendecomposition takes about a second, and gives the whole spectrum with it."""
 LARGEST_DENSE = 5000
 """Up to here an eigendecomposition is a way out: Krylov gives way at a fifth as many steps."""
+
+FEW_STEPS = 32
+"""On the line the state space takes over from Krylov after so many: about its cost."""
 
 
 class Request(NamedTuple):
@@ -61,6 +65,8 @@ def solve(G: Any, groups: list[Group], request: Request) -> Solution:
 def _candidates(G: Any, request: Request) -> tuple[str, ...]:
     if request.method != "auto":
         return (request.method,)
+    if isinstance(G, Semiseparable) and not request.keep_eigenvectors:
+        return ("krylov", "statespace") if G.shape[0] > DENSE_SIZE else ("statespace",)
     if isinstance(G, Decomposition) or request.keep_eigenvectors or G.shape[0] <= DENSE_SIZE:
         return ("dense",)
     if isinstance(G, np.ndarray):
@@ -75,10 +81,16 @@ def _run(method: str, G: Any, groups: list[Group], request: Request) -> Solution
         raise RouteError(f"method {method!r} has no eigenvectors; use method='dense'")
     if method == "krylov":
         # where the others can take over, they are cheaper than many steps
-        last = request.method != "auto" or G.shape[0] > LARGEST_DENSE
-        return krylov.solve(G, groups, request.rtol, None if last else G.shape[0] // 5)
+        most = None
+        if request.method == "auto" and isinstance(G, Semiseparable):
+            most = FEW_STEPS
+        elif request.method == "auto" and G.shape[0] <= LARGEST_DENSE:
+            most = G.shape[0] // 5
+        return krylov.solve(G, groups, request.rtol, most)
     if method == "tridiagonal":
         return tridiagonal.solve(_matrix(G), groups)
+    if method == "statespace":
+        return statespace.solve(G, groups)
     spectrum = G if isinstance(G, Decomposition) else dense.decompose(_matrix(G))
     return dense.solve(spectrum, groups, request.keep_eigenvectors)
 

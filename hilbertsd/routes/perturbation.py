@@ -178,15 +178,36 @@ class PerturbedChain:
             - kept[..., None] * log_c
             + self._noise(np.abs(labels))
         )
-        norms = np.linalg.norm(labels, axis=0)
-        moved = _rms(np.linalg.norm(self._moved, axis=0))
-        radial = _rms(np.einsum("kq,kqp->p", labels, self._moved))
-        return RoundErrors(
-            multiplier=float(_stated(_rms(log_c))),
-            labels=_stated(_relative(moved, norms)),
-            # not cut to inf: r_t decides on collapse, and a small r_t may be badly known
-            label_norm=max(float(_relative(radial, np.sum(norms**2))), SAFETY * _UNIT),
+        return round_errors(
+            log_c,
+            np.linalg.norm(self._moved, axis=0),
+            np.einsum("kq,kqp->p", labels, self._moved),
+            np.linalg.norm(labels, axis=0),
         )
+
+
+def round_errors(
+    log_c: Float[np.ndarray, "P"],
+    moved: Float[np.ndarray, "Q P"],
+    radial: Float[np.ndarray, "P"],
+    norms: Float[np.ndarray, "Q"],
+) -> RoundErrors:
+    """State the errors of a round from P random samples of what rounding does to it.
+
+    Parameters
+    ----------
+    log_c, moved, radial
+        By how much log c moves, the columns of y_{t+1} in norm, and ‖y_{t+1}‖²/2.
+    norms
+        Norms of the columns of y_{t+1}.
+    """
+    power = np.sum(norms**2)
+    return RoundErrors(
+        multiplier=float(_stated(_rms(log_c))),
+        labels=_stated(_relative(_rms(moved), norms)),
+        # not cut to inf: r_t decides on collapse, and a small r_t may be badly known
+        label_norm=max(float(_relative(_rms(radial), power)), SAFETY * _UNIT),
+    )
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -8,7 +8,9 @@ monotonically: no bracket is needed. One step from u = 0 gives a lower bound for
 guards the first step of a warm start.
 
 That is so in exact arithmetic. A step back from far to the right of the root cancels, and may
-end to the right of it again; only a step back after a step forward is rounding at the root.
+end to the right of it again; and a decay with few digits may carry a step forward past the root.
+A step back after a step forward is rounding at the root if it is tiny, or no shorter than half
+of the step before.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from hilbertsd.errors import HilbertSDError
 MAX_ITERATIONS = 100
 AGREEMENT = 1e-6
 """A target above r(0) by at most this share is rounding, by more a mistake of the caller."""
+
+SETTLED = 1e-8
+"""A first step back that is shorter than this, relative, ends the iteration."""
 
 _ROUNDING = 2 * float(np.finfo(float).eps)
 
@@ -87,13 +92,14 @@ def solve(residual: Callable[[float], Residual], target: float, warm_start: floa
             )
         return Root(_ROUNDING / start.decay, 0)  # r(0) and the target agree within rounding
     u = max(lower, warm_start)
-    climbing = False
+    forward = 0.0
     for iteration in range(1, MAX_ITERATIONS + 1):
         step = newton_step(residual(u))
         new = max(u + step, lower)
-        if abs(new - u) <= _ROUNDING * new or (climbing and step < 0):
+        back = forward > 0 and -step > 0 and (-step <= SETTLED * new or -2 * step >= forward)
+        if abs(new - u) <= _ROUNDING * new or back:
             return Root(new, iteration)
-        climbing = climbing or step > 0
+        forward = abs(step) if forward > 0 else max(step, 0.0)
         u = new
     raise HilbertSDError(
         f"the multiplier did not settle in {MAX_ITERATIONS} Newton steps (last 1/c = {u:.6g}, "

@@ -23,6 +23,28 @@ class Transitions(NamedTuple):
     step: Any
 
 
+class Model(NamedTuple):
+    """G[i, j] = w_i cov(first component at i, at j) w_j, by its transitions and disturbances."""
+
+    way: Transitions
+    diagonal: State
+    """D of the covariances of the disturbances, each (K,)."""
+    lower: State
+    """L of theirs, row by row."""
+    weights: Any
+
+
+class Smoothed(NamedTuple):
+    """A solve with I + uG."""
+
+    x: Any
+    """(I + uG)⁻¹ y."""
+    image: Any
+    """G x."""
+    energy: Any
+    """xᵀGx, as a sum of squares."""
+
+
 class Gains(NamedTuple):
     """What the Kalman filter at u = 1/c knows before any label: the loop over covariances."""
 
@@ -76,9 +98,7 @@ def product(way: Transitions, weights: Any, marginal: State, v: Any) -> Any:
 
 
 @jax.jit
-def gains(
-    way: Transitions, diagonal: State, lower: State, weights: Any, u: Any, wobble: State | None
-) -> Gains:
+def gains(model: Model, u: Any, wobble: State | None) -> Gains:
     """Predicted covariances L diag(D) Lᵀ of the state, site by site.
 
     A label changes the first entry of D alone, to D_0/S. A move puts the columns of ρU(h)L and
@@ -86,8 +106,9 @@ def gains(
     Thornton's time update of Bierman's filter): sums of positive terms, which keep their relative
     accuracy where a covariance formed by subtraction has none left.
 
-    ``wobble``, if given, multiplies what is carried: the entries of D, then those of L.
+    ``wobble``, if given, multiplies what is carried as it is formed: the entries of D and L.
     """
+    way, diagonal, lower, weights = model
     size = len(diagonal)
     power = u * weights**2
 
@@ -100,9 +121,9 @@ def gains(
         scales = (scales[0] / (1 + power * scales[0]), *scales[1:])
         columns = [moved(1.0, h, column) for column in _columns(mixing, size)]
         columns += _columns(noise_mixing, size)
-        found = _orthogonalised(columns, [*(decay * decay * s for s in scales), *noise])
-        after = _wobbled(found[0], wobble), _wobbled(found[1], wobble, skip=size)
-        return after, (carry[0][0], tuple(carry[1][k * (k - 1) // 2] for k in range(1, size)))
+        weights = [*(decay * decay * s for s in scales), *noise]
+        found = _orthogonalised(columns, weights, wobble)
+        return found, (carry[0][0], tuple(carry[1][k * (k - 1) // 2] for k in range(1, size)))
 
     first = jax.tree.map(lambda a: a[0], (diagonal, lower))
     sites = (power, ahead(way), ahead(diagonal), ahead(lower), wobble)
@@ -118,31 +139,36 @@ def _columns(lower: State, size: int) -> list[State]:
     return list(zip(*rows, strict=True))
 
 
-def _orthogonalised(columns: list[State], weights: list[Any]) -> tuple[State, State]:
+def _orthogonalised(
+    columns: list[State], weights: list[Any], wobble: State | None
+) -> tuple[State, State]:
     """L diag(D) Lᵀ = Σ_j weight_j column_j column_jᵀ, as D and the rows of L below its diagonal."""
+    wobbles = iter(wobble or ())
     rows = [list(row) for row in zip(*columns, strict=True)]
     diagonal, lower = [], [[] for _ in rows]
     for i, row in enumerate(rows):
         weighted = [0.0 if _zero(a) else w * a for w, a in zip(weights, row, strict=True)]
-        diagonal.append(_dot(weighted, row))
+        diagonal.append(_dot(weighted, row) * next(wobbles, 1.0))
         for k in range(i + 1, len(rows)):
-            share = _dot(weighted, rows[k]) / diagonal[i]
+            share = _dot(weighted, rows[k]) / diagonal[i] * next(wobbles, 1.0)
             lower[k].append(share)
             rows[k] = [b if _zero(a) else b - share * a for a, b in zip(row, rows[k], strict=True)]
     return tuple(diagonal), tuple(share for row in lower for share in row)
 
 
 @jax.jit
-def smooth(
-    way: Transitions, weights: Any, gain: Gains, u: Any, y: Any, wobble: State | None
-) -> tuple[Any, Any]:
-    """x = (I + uG)⁻¹ y and G x, by the innovations and the disturbance smoother.
+def smooth(model: Model, gain: Gains, u: Any, y: Any, wobble: State | None) -> Smoothed:
+    """Solve with I + uG, by the innovations and the disturbance smoother.
+
+    ``wobble``, if given, multiplies what is carried: the state on the way up, the adjoint back.
 
     Notes
     -----
     Durbin & Koopman, "Time Series Analysis by State Space Methods", 2nd ed. 2012, section 4.5.
     """
-    zeros = (jnp.zeros(()),) * (1 + len(gain.regression))
+    way, diagonal, lower, weights = model
+    size = len(diagonal)
+    zeros = (jnp.zeros(()),) * size
     reach = weights * gain.variance
 
     def forward(state: State, site: Any) -> Any:
@@ -158,14 +184,17 @@ def smooth(
 
     def backward(adjoint: State, site: Any) -> Any:
         (decay, h), w, variance, regression, innovation, error, before, wobble = site
-        adjoint = _wobbled(adjoint, wobble, skip=len(zeros))
+        adjoint = _wobbled(adjoint, wobble, skip=size)
         x = error - u * w * variance / innovation * _dot((1.0, *regression), adjoint)
         adjoint = (adjoint[0] + w * x, *adjoint[1:])
         image = w * (before + variance * _dot((1.0, *regression), adjoint))
-        return moved_back(decay, h, adjoint), (x, image)
+        return moved_back(decay, h, adjoint), (x, image, adjoint)
 
     sites = (way, weights, *gain, error, before, wobble)
-    return lax.scan(backward, zeros, sites, reverse=True)[1]
+    _, (x, image, adjoint) = lax.scan(backward, zeros, sites, reverse=True)
+    disturbances = [_dot(column, adjoint) for column in _columns(lower, size)]
+    energy = sum(jnp.sum(q * d * d) for q, d in zip(diagonal, disturbances, strict=True))
+    return Smoothed(x, image, energy)
 
 
 def _wobbled(state: State, wobble: State | None, skip: int = 0) -> State:

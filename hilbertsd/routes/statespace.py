@@ -30,19 +30,19 @@ from hilbertsd.routes.perturbation import SAFETY, SEED, round_errors
 REPETITIONS = 8
 """Chains computed again, rounded otherwise."""
 
+DISAGREEMENT = 1e-2
+"""Two ways to the decay that differ by this share: neither is trusted."""
+
+DIFFERENCE = 1e-3
+"""Relative step in u of the finite difference that is."""
+
+FALSE_RISE = 1e-3
+"""The residual falls as u grows; a rise by this share is an answer without a digit."""
+
 _GAINS, _STATES = (1, 3, 6), (2, 4, 6)
 """How many numbers the loops carry, for one to three components of the state."""
 
 _UNIT = float(np.finfo(float).eps)
-
-
-class Model(NamedTuple):
-    """The operator on distinct sites, as the loops take it: G̃ = W Ĝ W with W² the counts."""
-
-    way: Any
-    diagonal: Any
-    lower: Any
-    weights: Any
 
 
 class Fit(NamedTuple):
@@ -52,12 +52,22 @@ class Fit(NamedTuple):
     """x = (I + uG)⁻¹ y."""
     image: Float[np.ndarray, "D Q"]
     """G x."""
+    energy: float
+    """Σ xᵀGx."""
 
     def predictions(self, labels: Float[np.ndarray, "D Q"], u: float) -> Float[np.ndarray, "D Q"]:
         """uG(I + uG)⁻¹ y, by the one of two ways that cancels less."""
         fitted = u * self.image
         small = np.linalg.norm(self.residual) < np.linalg.norm(fitted)
         return labels - self.residual if small else fitted
+
+
+class Measured(NamedTuple):
+    """How a solve changes with u."""
+
+    residual: Residual
+    slope: Float[np.ndarray, "D Q"]
+    """Of the predictions in u."""
 
 
 class Reduced(NamedTuple):
@@ -89,18 +99,28 @@ class StateSpaceRoute:
     Parameters
     ----------
     model
-        The operator on the distinct sites.
+        The operator on the distinct sites, G̃ = W Ĝ W with W² the counts; None without sites.
     start
         y_0, reduced to the sites.
     power
         ‖y_0‖², summed exactly from the labels themselves.
+    eps
+        (T,) tolerances.
     size
         K, the number of points.
     """
 
-    def __init__(self, model: Model | None, start: Reduced, power: float, size: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        start: Reduced,
+        power: float,
+        eps: Float[np.ndarray, "T"],
+        size: int,
+    ) -> None:
         self.size, self.outputs = size, start.labels.shape[1]
-        self._model = model
+        self._model, self._eps = model, eps
+        self._seen: list[tuple[float, float]] = []
         self._power, self._floor = power, start.floor
         self._rng = np.random.default_rng(SEED)
         self._repeated = [start.labels] * REPETITIONS
@@ -118,30 +138,54 @@ class StateSpaceRoute:
     def residual(self, u: float) -> Residual:
         """Norm and decay of (I + uG)⁻¹ y_t."""
         gains = self._gains(u)
-        return self._measure(self._solve(gains, u, self.history[-1]), gains, u)[0]
+        found = self._measure(self._solve(gains, u, self.history[-1]), gains, u).residual
+        below = min((norm for at, norm in self._seen if at <= u), default=math.inf)
+        if not found.norm <= below * (1 + FALSE_RISE):
+            raise RouteError(
+                f"at a multiplier of {1 / u:.3g} the recursions have no digit left: points are "
+                "too close to each other for so small an eps; merge them, or choose a larger eps"
+            )
+        self._seen.append((u, found.norm))
+        return found
 
-    def _measure(self, fit: Fit, gains: Any, u: float) -> tuple[Residual, Fit]:
-        square = float(np.sum(fit.residual**2))
+    def _measure(self, fit: Fit, gains: Any, u: float) -> Measured:
+        """Norm and decay of a residual x, from w = (I + uG)⁻¹ x.
+
+        xᵀG(I + uG)⁻¹x = wᵀGw + u‖Gw‖², a sum of squares, which no rounding makes negative. Where
+        it and the scalar product x·Gw disagree, rounding has put into x what G magnifies; then a
+        finite difference decides, if it can.
+        """
         again = self._solve(gains, u, fit.residual)
-        decay = float(np.sum(fit.residual * again.image)) / square
-        return Residual(math.sqrt(square), decay), again
+        square = float(np.sum(fit.residual**2))
+        norm, slope = math.sqrt(square), again.image
+        decay = (again.energy + u * float(np.sum(again.image**2))) / square
+        product = float(np.sum(fit.residual * again.image)) / square
+        if abs(decay - product) > DISAGREEMENT * decay:
+            further = u * (1 + DIFFERENCE)
+            other = self._solve(self._gains(further), further, self.history[-1])
+            fall = math.log(norm / float(np.linalg.norm(other.residual))) / DIFFERENCE
+            if fall > DISAGREEMENT:
+                decay = fall / u
+                slope = (fit.residual - other.residual) / (further - u)
+        # E[d/(1 + ud)] < 1/u
+        return Measured(Residual(norm, min(decay, 1 / u) if u > 0 else decay), slope)
 
     def _gains(self, u: float, wobble: Any = None) -> Any:
         from hilbertsd.operators import kalman
 
-        return kalman.gains(*self._model, u, wobble)
+        return kalman.gains(self._model, u, wobble)
 
     def _solve(self, gains: Any, u: float, y: np.ndarray, wobble: Any = None) -> Fit:
         import jax.numpy as jnp
 
         from hilbertsd.operators import kalman
 
-        way, _, _, weights = self._model
-        solved = [
-            kalman.smooth(way, weights, gains, u, jnp.asarray(column), wobble) for column in y.T
-        ]
-        x, image = (np.stack([np.asarray(c) for c in part], axis=1) for part in zip(*solved, strict=True))
-        return Fit(x, image)
+        solved = [kalman.smooth(self._model, gains, u, jnp.asarray(v), wobble) for v in y.T]
+        return Fit(
+            np.stack([np.asarray(found.x) for found in solved], axis=1),
+            np.stack([np.asarray(found.image) for found in solved], axis=1),
+            sum(float(found.energy) for found in solved),
+        )
 
     def advance(self, c: float) -> RoundErrors:
         """Make the predictions of the fit with multiplier c the next labels."""
@@ -149,29 +193,29 @@ class StateSpaceRoute:
         gains = self._gains(u)
         fit = self._solve(gains, u, labels)
         after = fit.predictions(labels, u)
-        errors = self._follow(u, fit, self._measure(fit, gains, u), after)
+        errors = self._follow(u, self._measure(fit, gains, u), after)
         self.history.append(after)
         self.dual.append(u * fit.residual)
-        self._power, self._floor = math.fsum((after**2).ravel()), 0.0
+        self._power, self._floor, self._seen = math.fsum((after**2).ravel()), 0.0, []
         return errors
 
-    def _follow(
-        self, u: float, fit: Fit, measured: tuple[Residual, Fit], after: np.ndarray
-    ) -> RoundErrors:
-        """Repeat the round with other rounding."""
-        (norm, decay), again = measured
-        # the last bit of ε, of the floor and of their difference, as it moves the target
-        target = _UNIT * (1 + 2 * self._floor / norm**2)
+    def _follow(self, u: float, measured: Measured, after: np.ndarray) -> RoundErrors:
+        """Repeat the round with other rounding, and bring it back to its own constraint."""
+        allowed = self.size * float(self._eps[len(self.dual)])
+        target = math.sqrt(allowed - self._floor)
+        # the last bits of ε, of the floor and of their difference
+        blur = _UNIT * (allowed + self._floor) / target**2
         log_c, radial = np.zeros(REPETITIONS), np.zeros(REPETITIONS)
         moved = np.zeros((self.outputs, REPETITIONS))
         for i in range(REPETITIONS):
             labels = self._repeated[i] * self._factors(after.shape)
-            other = self._solve(self._gains(u, self._wobble(_GAINS)), u, labels, self._wobble(_STATES))
-            gap = math.log(float(np.linalg.norm(other.residual)) / norm)
-            gap += target * self._rng.standard_normal()
-            log_c[i] = -gap / (decay * u)
-            # what it is at the multiplier at which this residual meets the constraint
-            self._repeated[i] = other.predictions(labels, u) + again.image * (gap / decay)
+            gains = self._gains(u, self._wobble(_GAINS))
+            other = self._solve(gains, u, labels, self._wobble(_STATES))
+            gap = math.log(float(np.linalg.norm(other.residual)) / target)
+            gap += blur * self._rng.standard_normal()
+            step = gap / measured.residual.decay
+            log_c[i] = -step / u
+            self._repeated[i] = other.predictions(labels, u) + step * measured.slope
             change = self._repeated[i] - after
             moved[:, i] = np.linalg.norm(change, axis=0)
             radial[i] = np.sum(change * after)
@@ -213,7 +257,7 @@ def solve(operator: Any, groups: list[Group]) -> Solution:
     return Solution(chains, "statespace", settings | {"sites": len(operator.sites.positions)})
 
 
-def _model(operator: Semiseparable) -> Model | None:
+def _model(operator: Semiseparable) -> Any:
     import jax
     import jax.numpy as jnp
 
@@ -226,11 +270,13 @@ def _model(operator: Semiseparable) -> Model | None:
     weights = path.observation * np.sqrt(sites.counts / operator.shape[0])
     return jax.tree.map(
         jnp.asarray,
-        Model(kalman.Transitions(path.decay, path.step), noise.diagonal, noise.lower, weights),
+        kalman.Model(
+            kalman.Transitions(path.decay, path.step), noise.diagonal, noise.lower, weights
+        ),
     )
 
 
-def _chain(operator: Semiseparable, model: Model | None, group: Group) -> Chain:
+def _chain(operator: Semiseparable, model: Any, group: Group) -> Chain:
     size, sites = operator.shape[0], operator.sites
     start = reduced(sites, group.labels)
     if group.power > size * group.eps[0] and size * group.eps[0] <= start.floor:
@@ -242,7 +288,7 @@ def _chain(operator: Semiseparable, model: Model | None, group: Group) -> Chain:
             size,
             group.columns.start,
         )
-    route = StateSpaceRoute(model, start, group.power, size)
+    route = StateSpaceRoute(model, start, group.power, group.eps, size)
     rounds = run(route, group.eps, label_norm_error=SAFETY * _UNIT)
     fits, shape = len(group.eps), group.labels.shape
     labels, dual = np.zeros((fits + 1, *shape)), np.zeros((fits, *shape))

@@ -7,13 +7,17 @@ written for one column and few numbers a step: XLA then compiles the whole loop 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 State = tuple[Any, ...]
+
+UNIT = float(np.finfo(np.float64).eps)
 
 
 class Transitions(NamedTuple):
@@ -34,15 +38,13 @@ class Model(NamedTuple):
     weights: Any
 
 
-class Smoothed(NamedTuple):
+class Solve(NamedTuple):
     """A solve with I + uG."""
 
     x: Any
     """(I + uG)⁻¹ y."""
     image: Any
     """G x."""
-    energy: Any
-    """xᵀGx, as a sum of squares."""
 
 
 class Gains(NamedTuple):
@@ -98,7 +100,7 @@ def product(way: Transitions, weights: Any, marginal: State, v: Any) -> Any:
 
 
 @jax.jit
-def gains(model: Model, u: Any, wobble: State | None) -> Gains:
+def gains(model: Model, u: Any, wobble: Any) -> Gains:
     """Predicted covariances L diag(D) Lᵀ of the state, site by site.
 
     A label changes the first entry of D alone, to D_0/S. A move puts the columns of ρU(h)L and
@@ -106,7 +108,8 @@ def gains(model: Model, u: Any, wobble: State | None) -> Gains:
     Thornton's time update of Bierman's filter): sums of positive terms, which keep their relative
     accuracy where a covariance formed by subtraction has none left.
 
-    ``wobble``, if given, multiplies what is carried as it is formed: the entries of D and L.
+    ``wobble``, if given, are random bits, (K,) uint16: they move what is carried, the entries of
+    D and L, by a unit of rounding up or down as it is formed.
     """
     way, diagonal, lower, weights = model
     size = len(diagonal)
@@ -140,27 +143,27 @@ def _columns(lower: State, size: int) -> list[State]:
 
 
 def _orthogonalised(
-    columns: list[State], weights: list[Any], wobble: State | None
+    columns: list[State], weights: list[Any], wobble: Any
 ) -> tuple[State, State]:
     """L diag(D) Lᵀ = Σ_j weight_j column_j column_jᵀ, as D and the rows of L below its diagonal."""
-    wobbles = iter(wobble or ())
+    bits = itertools.count()
     rows = [list(row) for row in zip(*columns, strict=True)]
     diagonal, lower = [], [[] for _ in rows]
     for i, row in enumerate(rows):
         weighted = [0.0 if _zero(a) else w * a for w, a in zip(weights, row, strict=True)]
-        diagonal.append(_dot(weighted, row) * next(wobbles, 1.0))
+        diagonal.append(_wobbled(_dot(weighted, row), wobble, next(bits)))
         for k in range(i + 1, len(rows)):
-            share = _dot(weighted, rows[k]) / diagonal[i] * next(wobbles, 1.0)
+            share = _wobbled(_dot(weighted, rows[k]) / diagonal[i], wobble, next(bits))
             lower[k].append(share)
             rows[k] = [b if _zero(a) else b - share * a for a, b in zip(row, rows[k], strict=True)]
     return tuple(diagonal), tuple(share for row in lower for share in row)
 
 
 @jax.jit
-def smooth(model: Model, gain: Gains, u: Any, y: Any, wobble: State | None) -> Smoothed:
+def smooth(model: Model, gain: Gains, u: Any, y: Any, wobble: Any) -> Solve:
     """Solve with I + uG, by the innovations and the disturbance smoother.
 
-    ``wobble``, if given, multiplies what is carried: the state on the way up, the adjoint back.
+    ``wobble`` as for :func:`gains`: it moves the state on the way up and the adjoint back.
 
     Notes
     -----
@@ -173,7 +176,8 @@ def smooth(model: Model, gain: Gains, u: Any, y: Any, wobble: State | None) -> S
 
     def forward(state: State, site: Any) -> Any:
         (decay, h), w, reach, regression, innovation, y, wobble = site
-        state = _wobbled(moved(decay, h, state), wobble)
+        state = moved(decay, h, state)
+        state = tuple(_wobbled(s, wobble, k) for k, s in enumerate(state))
         error = (y - u * w * state[0]) / innovation
         push = reach * error
         after = (push, *(r * push for r in regression))
@@ -184,23 +188,39 @@ def smooth(model: Model, gain: Gains, u: Any, y: Any, wobble: State | None) -> S
 
     def backward(adjoint: State, site: Any) -> Any:
         (decay, h), w, variance, regression, innovation, error, before, wobble = site
-        adjoint = _wobbled(adjoint, wobble, skip=size)
+        adjoint = tuple(_wobbled(a, wobble, size + k) for k, a in enumerate(adjoint))
         x = error - u * w * variance / innovation * _dot((1.0, *regression), adjoint)
         adjoint = (adjoint[0] + w * x, *adjoint[1:])
         image = w * (before + variance * _dot((1.0, *regression), adjoint))
-        return moved_back(decay, h, adjoint), (x, image, adjoint)
+        return moved_back(decay, h, adjoint), Solve(x, image)
 
     sites = (way, weights, *gain, error, before, wobble)
-    _, (x, image, adjoint) = lax.scan(backward, zeros, sites, reverse=True)
-    disturbances = [_dot(column, adjoint) for column in _columns(lower, size)]
-    energy = sum(jnp.sum(q * d * d) for q, d in zip(diagonal, disturbances, strict=True))
-    return Smoothed(x, image, energy)
+    return lax.scan(backward, zeros, sites, reverse=True)[1]
 
 
-def _wobbled(state: State, wobble: State | None, skip: int = 0) -> State:
+@jax.jit
+def energy(model: Model, x: Any) -> Any:
+    """xᵀGx as a sum of squares, one a disturbance."""
+    size = len(model.diagonal)
+
+    def backward(carry: tuple[State, Any], site: Any) -> Any:
+        (adjoint, total), ((decay, h), scales, lower, wx) = carry, site
+        adjoint = (adjoint[0] + wx, *adjoint[1:])
+        felt = [_dot(column, adjoint) for column in _columns(lower, size)]
+        total = total + sum(q * f * f for q, f in zip(scales, felt, strict=True))
+        return (moved_back(decay, h, adjoint), total), None
+
+    start = ((jnp.zeros(()),) * size, jnp.zeros(()))
+    sites = (model.way, model.diagonal, model.lower, model.weights * x)
+    return lax.scan(backward, start, sites, reverse=True)[0][1]
+
+
+def _wobbled(value: Any, wobble: Any, bit: int) -> Any:
+    """Move a number by a unit of rounding, up or down by the bit of that place."""
     if wobble is None:
-        return state
-    return tuple(s * f for s, f in zip(state, wobble[skip:][: len(state)], strict=True))
+        return value
+    up = ((wobble >> bit) & 1).astype(value.dtype)
+    return value * (1 + UNIT * (2 * up - 1))
 
 
 def _sum(a: State, b: State) -> State:

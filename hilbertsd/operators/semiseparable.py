@@ -30,13 +30,19 @@ class Sites(NamedTuple):
     """How many points lie on each."""
     index: Int[np.ndarray, "K"]
     """The site of each point; D for points at which the kernel vanishes."""
+    in_order: bool
+    """Whether the points are the sites."""
 
     def sums(self, v: Float[np.ndarray, "K"]) -> Float[np.ndarray, "D"]:
         """Sum over the points of each site."""
+        if self.in_order:
+            return v
         return np.bincount(self.index, v, len(self.positions) + 1)[:-1]
 
     def spread(self, values: Float[np.ndarray, "D"]) -> Float[np.ndarray, "K"]:
         """Give each point the value of its site, 0 where the kernel vanishes."""
+        if self.in_order:
+            return np.array(values)
         return np.append(values, 0.0)[self.index]
 
 
@@ -194,6 +200,7 @@ def _sites(form: Markov, x: Float[np.ndarray, "K"]) -> Sites:
     )
     alive = form.variances(positions) > 0
     if alive.all():
-        return Sites(positions, counts, index)
+        in_order = len(index) == len(positions) and bool((np.diff(index) == 1).all())
+        return Sites(positions, counts, index, in_order)
     renumbered = np.where(alive, np.cumsum(alive) - 1, np.count_nonzero(alive))
-    return Sites(positions[alive], counts[alive], renumbered[index])
+    return Sites(positions[alive], counts[alive], renumbered[index], False)

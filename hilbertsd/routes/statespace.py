@@ -39,9 +39,6 @@ DIFFERENCE = 1e-3
 FALSE_RISE = 1e-3
 """The residual falls as u grows; a rise by this share is an answer without a digit."""
 
-_GAINS, _STATES = (1, 3, 6), (2, 4, 6)
-"""How many numbers the loops carry, for one to three components of the state."""
-
 _UNIT = float(np.finfo(float).eps)
 
 
@@ -52,8 +49,6 @@ class Fit(NamedTuple):
     """x = (I + uG)⁻¹ y."""
     image: Float[np.ndarray, "D Q"]
     """G x."""
-    energy: float
-    """Σ xᵀGx."""
 
     def predictions(self, labels: Float[np.ndarray, "D Q"], u: float) -> Float[np.ndarray, "D Q"]:
         """uG(I + uG)⁻¹ y, by the one of two ways that cancels less."""
@@ -158,7 +153,7 @@ class StateSpaceRoute:
         again = self._solve(gains, u, fit.residual)
         square = float(np.sum(fit.residual**2))
         norm, slope = math.sqrt(square), again.image
-        decay = (again.energy + u * float(np.sum(again.image**2))) / square
+        decay = (self._energy(again.residual) + u * float(np.sum(again.image**2))) / square
         product = float(np.sum(fit.residual * again.image)) / square
         if abs(decay - product) > DISAGREEMENT * decay:
             further = u * (1 + DIFFERENCE)
@@ -181,11 +176,14 @@ class StateSpaceRoute:
         from hilbertsd.operators import kalman
 
         solved = [kalman.smooth(self._model, gains, u, jnp.asarray(v), wobble) for v in y.T]
-        return Fit(
-            np.stack([np.asarray(found.x) for found in solved], axis=1),
-            np.stack([np.asarray(found.image) for found in solved], axis=1),
-            sum(float(found.energy) for found in solved),
-        )
+        return Fit(_columns([s.x for s in solved]), _columns([s.image for s in solved]))
+
+    def _energy(self, x: np.ndarray) -> float:
+        import jax.numpy as jnp
+
+        from hilbertsd.operators import kalman
+
+        return sum(float(kalman.energy(self._model, jnp.asarray(v))) for v in x.T)
 
     def advance(self, c: float) -> RoundErrors:
         """Make the predictions of the fit with multiplier c the next labels."""
@@ -209,8 +207,8 @@ class StateSpaceRoute:
         moved = np.zeros((self.outputs, REPETITIONS))
         for i in range(REPETITIONS):
             labels = self._repeated[i] * self._factors(after.shape)
-            gains = self._gains(u, self._wobble(_GAINS))
-            other = self._solve(gains, u, labels, self._wobble(_STATES))
+            gains = self._gains(u, self._wobble())
+            other = self._solve(gains, u, labels, self._wobble())
             gap = math.log(float(np.linalg.norm(other.residual)) / target)
             gap += blur * self._rng.standard_normal()
             step = gap / measured.residual.decay
@@ -221,16 +219,18 @@ class StateSpaceRoute:
             radial[i] = np.sum(change * after)
         return round_errors(log_c, moved, radial, np.linalg.norm(after, axis=0))
 
-    def _wobble(self, carried: tuple[int, int, int]) -> Any:
-        """A factor 1 ± u for each number that a loop carries past each site."""
-        import jax.numpy as jnp
-
-        components = len(self._model.diagonal)
-        count, size = carried[components - 1], len(self.history[0])
-        return tuple(jnp.asarray(row) for row in self._factors((count, size)))
+    def _wobble(self) -> np.ndarray:
+        """Random bits that decide the rounding past each site."""
+        return self._rng.integers(0, 2**16, len(self.history[0]), dtype=np.uint16)
 
     def _factors(self, shape: tuple[int, ...]) -> np.ndarray:
         return (1 - _UNIT) + (2 * _UNIT) * self._rng.integers(0, 2, shape, dtype=np.int8)
+
+
+def _columns(parts: list[Any]) -> np.ndarray:
+    """Columns side by side; one alone is not copied."""
+    arrays = [np.asarray(part)[:, None] for part in parts]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
 
 
 def solve(operator: Any, groups: list[Group]) -> Solution:

@@ -144,7 +144,8 @@ class Distillation:
         Parameters
         ----------
         cross
-            (n, K) cross-Gram g(x, x_k)/K, from :func:`hilbertsd.cross_gram`.
+            (n, K) cross-Gram g(x, x_k)/K, from :func:`hilbertsd.cross_gram`, or an operator of
+            that shape with ``matvec``, as ``semiseparable(kernel, x).cross(x_new)``.
         t
             The fit, 0 for ordinary training; -1 is the last one.
 
@@ -164,9 +165,10 @@ class Distillation:
         >>> result.predict(np.eye(2), t=0)
         array([2.4, 3.2])
         """
-        matrix = inputs.real_array("cross", cross)
+        product = inputs.is_operator(cross)
+        matrix = cross if product else inputs.real_array("cross", cross)
         size = self.dual_coef.shape[1]
-        if matrix.ndim != 2 or matrix.shape[1] != size:
+        if len(matrix.shape) != 2 or matrix.shape[1] != size:
             raise HilbertSDError(
                 f"cross must have shape (n, {size}), got {matrix.shape}; make it with "
                 "hilbertsd.cross_gram(kernel, x_new, x)"
@@ -181,7 +183,7 @@ class Distillation:
                 CollapseWarning,
                 stacklevel=2,
             )
-        return matrix @ self.dual_coef[t]
+        return _times(matrix, self.dual_coef[t]) if product else matrix @ self.dual_coef[t]
 
     def to_json(self) -> str:
         """The chain as JSON text, without loss; the same chain gives the same bytes."""
@@ -206,6 +208,11 @@ class Distillation:
     def from_npz(cls, path: str | PathLike[str]) -> Distillation:
         """Read a chain from :meth:`to_npz`'s file. Nothing in it is executed or unpickled."""
         return _build(storage.from_npz(path))
+
+
+def _times(operator: Any, dual_coef: np.ndarray) -> np.ndarray:
+    columns = [operator.matvec(column) for column in dual_coef.reshape(len(dual_coef), -1).T]
+    return np.stack(columns, axis=-1).reshape(-1, *dual_coef.shape[1:])
 
 
 def _build(values: dict[str, Any]) -> Distillation:

@@ -1,4 +1,4 @@
-"""Chains on the line in a few hundred bits: a reference that shares nothing with the library.
+"""Chains on the line in a few hundred bits, a reference that shares no step with the library.
 
 Dense, from the formulas of the kernels, for any of them; and for the cubic spline at thousands of
 points Reinsch's banded form, which loses everything in float64 and nothing here.
@@ -7,9 +7,18 @@ points Reinsch's banded form, which loses everything in float64 and nothing here
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from flint import arb, arb_mat, ctx
+
+from hilbertsd.kernels import (
+    brownian_bridge,
+    brownian_motion,
+    cubic_spline,
+    integrated_brownian_motion,
+    matern,
+)
 
 BITS = 400
 
@@ -54,7 +63,9 @@ def dense(G: arb_mat) -> Solve:
     size = G.nrows()
 
     def solve(c: arb, y: list[arb]) -> list[arb]:
-        shifted = G + c * arb_mat(size, size, [int(i == j) for i in range(size) for j in range(size)])
+        shifted = G + c * arb_mat(
+            size, size, [int(i == j) for i in range(size) for j in range(size)]
+        )
         found = shifted.solve(arb_mat(size, 1, y))
         return [found[i, 0].mid() for i in range(size)]
 
@@ -70,7 +81,7 @@ def reinsch(x: np.ndarray) -> Solve:
     ctx.prec = BITS
     points = [arb(0), *exact(x), arb(1)]
     size = len(x)
-    h = [(b - a).mid() for a, b in zip(points[:-1], points[1:], strict=True)]
+    h = [(b - a).mid() for a, b in pairwise(points)]
     diagonal = [(-1 / h[i] - 1 / h[i + 1]).mid() for i in range(size)]
     beside = [(1 / h[i + 1]).mid() for i in range(size - 1)]
 
@@ -90,7 +101,7 @@ def reinsch(x: np.ndarray) -> Solve:
             c * b * (diagonal[i] + diagonal[i + 1]) + h[i + 1] / 6 / size
             for i, b in enumerate(beside)
         ]
-        d2 = [c * a * b for a, b in zip(beside[:-1], beside[1:], strict=True)]
+        d2 = [c * a * b for a, b in pairwise(beside)]
         v = second_differences(y)
         for i in range(size):  # LDLᵀ in place
             pivot = d0[i] = d0[i].mid()
@@ -163,3 +174,30 @@ def distance(found: np.ndarray, truth: list[arb]) -> float:
     """‖found − truth‖/‖truth‖, found in float64."""
     gap = squares([(a - b).mid() for a, b in zip(exact(found), truth, strict=True)])
     return float((gap / squares(truth)).mid()) ** 0.5
+
+
+KERNELS = (
+    brownian_motion(),
+    brownian_bridge(),
+    cubic_spline(),
+    integrated_brownian_motion(),
+    matern(0.5, 0.2),
+    matern(1.5, 0.05),
+    matern(2.5, 0.2),
+)
+"""Each kernel with a state-space form."""
+
+
+def sites(kind: str, size: int, seed: int) -> np.ndarray:
+    """Unsorted points: scattered, in clusters with gaps of 1e-12, repeated, or next to the ends."""
+    rng = np.random.default_rng([seed, size])
+    if kind == "random":
+        return rng.random(size)
+    centres = rng.uniform(0.05, 0.95, size // 3)[rng.integers(0, size // 3, size)]
+    if kind == "clustered":
+        return centres + 1e-12 * rng.standard_normal(size)
+    if kind == "repeated":
+        return centres
+    assert kind == "ends"
+    near = 10 ** rng.uniform(-12, 0, size)
+    return np.where(rng.random(size) < 0.5, near, 1 - near)

@@ -130,12 +130,12 @@ def markov(kernel: Kernel) -> Markov:
     return Markov(factor, inner, tuple(moves))
 
 
-def _from_nowhere(first: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.atleast_1d(first), gaps])
+def _from_nowhere(first: float, gaps: np.ndarray) -> np.ndarray:
+    return np.concatenate([[first], gaps])
 
 
 def _ones(x: np.ndarray) -> np.ndarray:
-    return _from_nowhere(np.zeros(1), np.ones(len(x) - 1))
+    return _from_nowhere(0.0, np.ones(len(x) - 1))
 
 
 def _brownian_motion(x: np.ndarray) -> Path:
@@ -158,7 +158,7 @@ def _brownian_bridge_noise(x: np.ndarray) -> Covariance:
 
 
 def _integrated_brownian_motion(x: np.ndarray) -> Path:
-    step = _from_nowhere(np.zeros(1), np.diff(x))
+    step = _from_nowhere(0.0, np.diff(x))
     return Path(np.ones_like(x), _ones(x), step, (x**3 / 3, x**2 / 2))
 
 
@@ -169,7 +169,7 @@ def _integrated_brownian_motion_noise(x: np.ndarray) -> Covariance:
 
 def _cubic_spline(x: np.ndarray) -> Path:
     rest = 1 - x
-    step = _from_nowhere(np.zeros(1), np.diff(x) * (rest[:-1] + rest[1:]) / 2)
+    step = _from_nowhere(0.0, np.diff(x) * (rest[:-1] + rest[1:]) / 2)
     return Path(rest, _ones(x), step, (x**2 / 3, x / (3 * rest)))
 
 
@@ -187,25 +187,36 @@ def _cubic_spline_noise(x: np.ndarray) -> Covariance:
 
 
 def _matern(x: np.ndarray, length_scale: float, nu: float = 0.5) -> Path:
-    step = _from_nowhere(np.zeros(1), math.sqrt(2 * nu) / length_scale * np.diff(x))
-    decay = _from_nowhere(np.zeros(1), np.exp(-step[1:]))
+    step = _from_nowhere(0.0, math.sqrt(2 * nu) / length_scale * np.diff(x))
+    decay = _from_nowhere(0.0, np.exp(-step[1:]))
     stationary = {0.5: (1.0,), 1.5: (1.0, 1.0), 2.5: (1.0, 1.0, 2 / 3)}[nu]
     return Path(np.ones_like(x), decay, step, tuple(np.full_like(x, p) for p in stationary))
 
 
 def _matern_noise(x: np.ndarray, length_scale: float, nu: float = 0.5) -> Covariance:
-    from scipy.special import gammainc
-
-    # P(k, z) at z = 2aΔ, the regularised incomplete gamma functions; a gap of infinity restores
-    # all of the stationary covariance. Downwards in k every term is positive.
+    # P(k, z) at z = 2aΔ, the share of Poisson counts that reach k; a gap of infinity restores all
+    # of the stationary covariance
     far = 2 * np.finfo(float).maxexp
     z = _from_nowhere(far, 2 * math.sqrt(2 * nu) / length_scale * np.diff(x))
-    z = np.minimum(z, far)
-    order = round(2 * nu)
-    p = [gammainc(order, z)]
+    # the factorisation cancels one or two digits: long double, where there is one, has them
+    found = _MATERN_NOISE[nu](*_poisson_tails(round(2 * nu), np.minimum(z, far).astype("g")))
+    return Covariance(*(tuple(part.astype(np.float64) for part in parts) for parts in found))
+
+
+def _poisson_tails(order: int, z: np.ndarray) -> list[np.ndarray]:
+    """P(k, z) = Σ_{j ≥ k} e^{−z} z^j/j! for k = order, .., 1, in sums of positive terms."""
+    weights = [np.exp(-z)]
+    for k in range(1, order + 1):
+        weights.append(weights[-1] * z / k)
+    near = np.minimum(z, 1.0)
+    rest, term = np.zeros_like(z), np.ones_like(z)
+    for k in range(order + 1, order + 25):  # 1/24! is below any rounding
+        rest += term
+        term *= near / k
+    tails = [np.where(z <= 1, weights[order] * rest, 1 - sum(weights[:order]))]
     for k in range(order - 1, 0, -1):
-        p.append(p[-1] + np.exp(-z) * z**k / math.factorial(k))
-    return _MATERN_NOISE[nu](*p)
+        tails.append(tails[-1] + weights[k])
+    return tails
 
 
 def _ldl2(a00: np.ndarray, a01: np.ndarray, a11: np.ndarray) -> Covariance:

@@ -83,17 +83,17 @@ def product(way: Transitions, weights: Any, marginal: State, v: Any) -> Any:
     zeros = (jnp.zeros(()),) * len(marginal)
 
     def forward(below: State, site: Any) -> tuple[State, Any]:
-        way, covariances, wv = site
-        before = moved(*way, below)
+        (decay, step), covariances, wv = site
+        before = moved(decay, step, below)
         return _sum(before, tuple(p * wv for p in covariances)), before[0]
 
     wv = weights * v
     _, below = lax.scan(forward, zeros, (way, marginal, wv))
 
     def backward(above: State, site: Any) -> tuple[State, Any]:
-        way, covariances, wv, below = site
+        (decay, step), covariances, wv, below = site
         above = (above[0] + wv, *above[1:])
-        return moved_back(*way, above), below + _dot(covariances, above)
+        return moved_back(decay, step, above), below + _dot(covariances, above)
 
     _, both = lax.scan(backward, zeros, (way, marginal, wv, below), reverse=True)
     return weights * both
@@ -136,15 +136,11 @@ def gains(model: Model, u: Any, wobble: Any) -> Gains:
 
 def _columns(lower: State, size: int) -> list[State]:
     """Columns of L; zeros and ones are Python's, so that the loop does not carry them."""
-    rows = [
-        [*lower[i * (i - 1) // 2 :][:i], 1.0, *[0.0] * (size - i - 1)] for i in range(size)
-    ]
+    rows = [[*lower[i * (i - 1) // 2 :][:i], 1.0, *[0.0] * (size - i - 1)] for i in range(size)]
     return list(zip(*rows, strict=True))
 
 
-def _orthogonalised(
-    columns: list[State], weights: list[Any], wobble: Any
-) -> tuple[State, State]:
+def _orthogonalised(columns: list[State], weights: list[Any], wobble: Any) -> tuple[State, State]:
     """L diag(D) Lᵀ = Σ_j weight_j column_j column_jᵀ, as D and the rows of L below its diagonal."""
     bits = itertools.count()
     rows = [list(row) for row in zip(*columns, strict=True)]
@@ -169,8 +165,7 @@ def smooth(model: Model, gain: Gains, u: Any, y: Any, wobble: Any) -> Solve:
     -----
     Durbin & Koopman, "Time Series Analysis by State Space Methods", 2nd ed. 2012, section 4.5.
     """
-    way, diagonal, lower, weights = model
-    size = len(diagonal)
+    way, weights, size = model.way, model.weights, len(model.diagonal)
     zeros = (jnp.zeros(()),) * size
     reach = weights * gain.variance
 

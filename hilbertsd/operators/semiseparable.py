@@ -19,7 +19,7 @@ from hilbertsd.kernels.markov import Markov, markov
 from hilbertsd.kernels.points import as_points, require_finite
 
 if TYPE_CHECKING:
-    from hilbertsd.operators import kalman
+    pass
 
 
 class Sites(NamedTuple):
@@ -195,9 +195,7 @@ def _line(name: str, x: Any, kernel: Kernel) -> Float[np.ndarray, "n"]:
 
 
 def _sites(form: Markov, x: Float[np.ndarray, "K"]) -> Sites:
-    positions, index, counts = np.unique(
-        form.positions(x), return_inverse=True, return_counts=True
-    )
+    positions, index, counts = np.unique(form.positions(x), return_inverse=True, return_counts=True)
     alive = form.variances(positions) > 0
     if alive.all():
         in_order = len(index) == len(positions) and bool((np.diff(index) == 1).all())

@@ -63,6 +63,8 @@ class Measured(NamedTuple):
     residual: Residual
     slope: Float[np.ndarray, "D Q"]
     """Of the predictions in u."""
+    sure: bool
+    """Whether rounding has left a digit to the decay."""
 
 
 class Reduced(NamedTuple):
@@ -152,18 +154,19 @@ class StateSpaceRoute:
         """
         again = self._solve(gains, u, fit.residual)
         square = float(np.sum(fit.residual**2))
-        norm, slope = math.sqrt(square), again.image
+        norm, slope, sure = math.sqrt(square), again.image, True
         decay = (self._energy(again.residual) + u * float(np.sum(again.image**2))) / square
         product = float(np.sum(fit.residual * again.image)) / square
         if abs(decay - product) > DISAGREEMENT * decay:
             further = u * (1 + DIFFERENCE)
             other = self._solve(self._gains(further), further, self.history[-1])
             fall = math.log(norm / float(np.linalg.norm(other.residual))) / DIFFERENCE
-            if fall > DISAGREEMENT:
-                decay = fall / u
-                slope = (fit.residual - other.residual) / (further - u)
+            slope = (fit.residual - other.residual) / (further - u)
+            sure = fall > DISAGREEMENT
+            # where the residual hardly falls, too large a decay makes short steps, and safe ones
+            decay = fall / u if sure else min(decay, DISAGREEMENT / u)
         # E[d/(1 + ud)] < 1/u
-        return Measured(Residual(norm, min(decay, 1 / u) if u > 0 else decay), slope)
+        return Measured(Residual(norm, min(decay, 1 / u) if u > 0 else decay), slope, sure)
 
     def _gains(self, u: float, wobble: Any = None) -> Any:
         from hilbertsd.operators import kalman
@@ -212,7 +215,7 @@ class StateSpaceRoute:
             gap = math.log(float(np.linalg.norm(other.residual)) / target)
             gap += blur * self._rng.standard_normal()
             step = gap / measured.residual.decay
-            log_c[i] = -step / u
+            log_c[i] = -step / u if measured.sure else math.inf
             self._repeated[i] = other.predictions(labels, u) + step * measured.slope
             change = self._repeated[i] - after
             moved[:, i] = np.linalg.norm(change, axis=0)
@@ -264,7 +267,7 @@ def _model(operator: Semiseparable) -> Any:
     from hilbertsd.operators import kalman
 
     sites = operator.sites
-    if len(sites.positions) == 0:
+    if operator.path is None:
         return None
     path, noise = operator.path, operator.form.noise(sites.positions)
     weights = path.observation * np.sqrt(sites.counts / operator.shape[0])

@@ -15,6 +15,7 @@ from benchmarks.batch import batch_over_loop
 from benchmarks.dense import chain_over_kernel_ridge, rounds_over_eigh
 from benchmarks.gpytorch import chain_over_gpytorch
 from benchmarks.krylov import products_over_dense
+from benchmarks.line import any_tolerance, growth, spline_over_scipy
 from benchmarks.matrix_free import memory, tiled_over_keops, tiled_over_numpy
 from benchmarks.measure import Bound, Comparison, PeerAbsent, Sweep
 from benchmarks.nystroem import draw_nystroem, nystroem
@@ -27,6 +28,9 @@ COMPARISONS: tuple[Callable[[bool], Comparison | Bound], ...] = (
     chain_over_kernel_ridge,
     products_over_dense,
     tridiagonal_over_eigh,
+    spline_over_scipy,
+    growth,
+    any_tolerance,
     batch_over_loop,
     tiled_over_numpy,
     memory,

@@ -196,7 +196,7 @@ def _matern(x: np.ndarray, length_scale: float, nu: float = 0.5) -> Path:
 def _matern_noise(x: np.ndarray, length_scale: float, nu: float = 0.5) -> Covariance:
     # P(k, z) at z = 2aΔ, the share of Poisson counts that reach k; a gap of infinity restores all
     # of the stationary covariance
-    far = 2 * np.finfo(float).maxexp
+    far = 2.0 * np.finfo(float).maxexp
     z = _from_nowhere(far, 2 * math.sqrt(2 * nu) / length_scale * np.diff(x))
     # the factorisation cancels one or two digits: long double, where there is one, has them
     found = _MATERN_NOISE[nu](*_poisson_tails(round(2 * nu), np.minimum(z, far).astype("g")))

@@ -27,8 +27,8 @@ from hilbertsd.recurrence import RoundErrors, run
 from hilbertsd.routes.group import Chain, Group, RouteError, Solution
 from hilbertsd.routes.perturbation import SAFETY, SEED, round_errors
 
-REPETITIONS = 8
-"""Chains computed again, rounded otherwise."""
+REPETITIONS, MANY_SITES = 8, 100_000
+"""Chains computed again, rounded otherwise; half as many beyond so many sites."""
 
 DISAGREEMENT = 1e-2
 """Two ways to the decay that differ by this share: neither is trusted."""
@@ -40,6 +40,11 @@ FALSE_RISE = 1e-3
 """The residual falls as u grows; a rise by this share is an answer without a digit."""
 
 _UNIT = float(np.finfo(float).eps)
+
+
+def repetitions(sites: int) -> int:
+    """How many chains the error estimates rest on."""
+    return REPETITIONS if sites <= MANY_SITES else REPETITIONS // 2
 
 
 class Fit(NamedTuple):
@@ -120,7 +125,7 @@ class StateSpaceRoute:
         self._seen: list[tuple[float, float]] = []
         self._power, self._floor = power, start.floor
         self._rng = np.random.default_rng(SEED)
-        self._repeated = [start.labels] * REPETITIONS
+        self._repeated = [start.labels] * repetitions(len(start.labels))
         self.history = [start.labels]
         self.dual: list[np.ndarray] = []
 
@@ -206,10 +211,11 @@ class StateSpaceRoute:
         target = math.sqrt(allowed - self._floor)
         # the last bits of ε, of the floor and of their difference
         blur = _UNIT * (allowed + self._floor) / target**2
-        log_c, radial = np.zeros(REPETITIONS), np.zeros(REPETITIONS)
-        moved = np.zeros((self.outputs, REPETITIONS))
-        for i in range(REPETITIONS):
-            labels = self._repeated[i] * self._factors(after.shape)
+        count = len(self._repeated)
+        log_c, radial = np.zeros(count), np.zeros(count)
+        moved = np.zeros((self.outputs, count))
+        for i, labels in enumerate(self._repeated):
+            labels = labels * self._factors(after.shape)
             gains = self._gains(u, self._wobble())
             other = self._solve(gains, u, labels, self._wobble())
             gap = math.log(float(np.linalg.norm(other.residual)) / target)
@@ -256,8 +262,14 @@ def solve(operator: Any, groups: list[Group]) -> Solution:
     with jax.enable_x64(True):
         model = _model(operator)
         chains = [_chain(operator, model, group) for group in groups]
-    settings = {"error_repetitions": REPETITIONS, "error_seed": SEED, "error_safety": SAFETY}
-    return Solution(chains, "statespace", settings | {"sites": len(operator.sites.positions)})
+    sites = len(operator.sites.positions)
+    settings = {
+        "sites": sites,
+        "error_repetitions": repetitions(sites),
+        "error_seed": SEED,
+        "error_safety": SAFETY,
+    }
+    return Solution(chains, "statespace", settings)
 
 
 def _model(operator: Semiseparable) -> Any:

@@ -89,7 +89,7 @@ def self_distill(
         How G is asked. ``"dense"``: an eigendecomposition; the only route that knows the whole
         spectrum. ``"tridiagonal"``: the multipliers and labels without eigenvectors.
         ``"krylov"``: products with G, with certified bounds. ``"statespace"``: kernels on the line,
-        in O(K). ``"auto"`` takes dense up to 2000 points, and above that the first of the
+        in O(K). ``"auto"`` takes dense up to 2000 points (on the line statespace), and above that the first of the
         others that can deliver; ``result.provenance`` says which.
     rtol
         Relative half-width that the certified bounds of the Krylov route have to reach, for every

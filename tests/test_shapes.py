@@ -27,7 +27,6 @@ hsd.self_distill(G, two, 0.2, rounds=0, joint=True)
 hsd.self_distill(G + np.eye(11), two, 0.2, rounds=3, joint=True, method="tridiagonal")
 hsd.self_distill(G + np.eye(11), two, 0.2, rounds=3, joint=True, method="krylov")
 hsd.self_distill(G + np.eye(11), two, 0.2, rounds=3, method="krylov")
-line = hsd.operators.semiseparable(hsd.kernels.matern(1.5, 0.2), [0.1, 0.7, 0.1, 0.4])
 line = hsd.operators.semiseparable(hsd.kernels.matern(1.5, 0.2), [0.1, 0.7, 0.2, 0.4])
 hsd.self_distill(line, two[:4], 0.2, rounds=1, joint=True).predict(line.cross([0.3, 0.1]), t=0)
 assert hsd.Distillation.from_json(result.to_json()) == result

@@ -199,6 +199,24 @@ def test_who_takes_the_route():
     assert kept.spectrum is not None
 
 
+def test_beyond_few_steps_it_takes_over():
+    """Krylov at a tolerance above the noise; below it, where that takes hundreds of steps, not."""
+    x = np.random.default_rng(0).random(2500)
+    y = labels(x, 1, noise=0.1)
+    operator = semiseparable(cubic_spline(), x)
+    power = float(np.mean(y**2))
+    loose = hsd.self_distill(operator, y, 0.1 * power, rounds=1)
+    assert loose.provenance["settings"]["method"] == "krylov"
+    exact = hsd.self_distill(operator, y, 0.1 * power, rounds=1, method="statespace")
+    assert_close(loose.multipliers, exact.multipliers, rtol=1e-7)
+    low, high = loose.enclosure.multipliers
+    assert (low <= exact.multipliers * (1 + exact.multiplier_error)).all()
+    assert (exact.multipliers * (1 - exact.multiplier_error) <= high).all()
+    tight = hsd.self_distill(operator, y, 1e-6 * power, rounds=1)
+    assert tight.provenance["settings"]["method"] == "statespace"
+    assert "krylov" in tight.provenance["settings"]["declined"]
+
+
 def test_without_a_digit_it_says_so():
     """Labels that differ by 1 across gaps of 1e-12, to be fitted by a twice smooth function."""
     x = sites("clustered", SIZE, seed=0)

@@ -89,8 +89,8 @@ def self_distill(
         How G is asked. ``"dense"``: an eigendecomposition; the only route that knows the whole
         spectrum. ``"tridiagonal"``: the multipliers and labels without eigenvectors.
         ``"krylov"``: products with G, with certified bounds. ``"statespace"``: kernels on the line,
-        in O(K). ``"auto"`` takes dense up to 2000 points (on the line statespace), and above that the first of the
-        others that can deliver; ``result.provenance`` says which.
+        in O(K). ``"auto"`` takes dense up to 2000 points, for operators of the line statespace, and
+        above that the first of the others that can deliver; ``result.provenance`` says which.
     rtol
         Relative half-width that the certified bounds of the Krylov route have to reach, for every
         c_t and r_t; its labels, in norm, have to be within 100 of it.

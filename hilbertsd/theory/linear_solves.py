@@ -163,9 +163,9 @@ def _root(matrix: flint.arb_mat, labels: _Labels, allowed: flint.fmpq) -> flint.
     def excess(c: flint.arb) -> flint.arb:
         return _excess(matrix, labels, allowed, c).mid()
 
-    while excess(low) > 0:
+    while not excess(low) < 0:  # strictly: the root may be 1
         low = low / 2**8
-    while excess(high) < 0:
+    while not excess(high) > 0:
         high = high * 2**8
     for _ in range(64):
         middle = (low * high).sqrt().mid()

@@ -13,7 +13,7 @@ import numpy as np
 import problems
 import pytest
 import reference
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import hilbertsd as hsd
@@ -211,6 +211,7 @@ def test_against_the_library():
     rounds=st.integers(0, 5),
     seed=st.integers(0, 100),
 )
+@example(["1"], [1, 0, 0, 0, 0], Fraction(1, 4), 0, 0)  # r_1 = 1, and c_0 = 1 with it
 @settings(max_examples=25)
 def test_what_is_made_is_re_established(values, labels, eps, rounds, seed):
     gram, _ = rational_gram(values, seed)

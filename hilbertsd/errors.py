@@ -19,7 +19,8 @@ class InfeasibleToleranceError(HilbertSDError):
     eps, floor
         The tolerance asked for and the residual floor ε_floor = (1/K) Σ_{d_k = 0} z_k².
     rank, threshold
-        The numerical rank of G and the eigenvalue at or below which d_k counts as zero.
+        The numerical rank of G and the eigenvalue at or below which d_k counts as zero; the exact
+        rank and 0 where the problem was taken in rationals.
     size, output
         The number of points, and which output of several the floor belongs to.
     """
@@ -36,11 +37,17 @@ class InfeasibleToleranceError(HilbertSDError):
         where = f" (output {self.output})" if self.output else ""
         digits = 6 if f"{self.eps:.6g}" != f"{self.floor:.6g}" else 17
         eps, floor = f"{self.eps:.{digits}g}", f"{self.floor:.{digits}g}"
+        kind = "numerical" if self.threshold else "exact"
+        zero = (
+            f" (eigenvalues at or below {self.threshold:.3g} count as zero)"
+            if self.threshold
+            else ""
+        )
         return (
-            f"eps = {eps} cannot be reached{where}: G has numerical rank {self.rank} of "
-            f"{self.size} (eigenvalues at or below {self.threshold:.3g} count as zero), so every "
-            f"fit leaves a mean squared residual of at least {floor}. Choose eps above {floor}, "
-            "or a kernel of higher numerical rank (rougher, or with a shorter length scale)."
+            f"eps = {eps} cannot be reached{where}: G has {kind} rank {self.rank} of {self.size}"
+            f"{zero}, so every fit leaves a mean squared residual of at least {floor}. Choose eps "
+            f"above {floor}, or a kernel of higher {kind} rank (rougher, or with a shorter length "
+            "scale)."
         )
 
 

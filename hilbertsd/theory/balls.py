@@ -21,11 +21,14 @@ from typing import Any, cast
 
 import numpy as np
 
+from hilbertsd.errors import HilbertSDError
+
 try:
     import flint
 except ImportError as error:
-    raise ImportError(
-        "ball arithmetic needs python-flint: pip install 'hilbertsd[certify]'"
+    raise HilbertSDError(
+        "certificates need python-flint; install it with: pip install 'hilbertsd[certify]', or in "
+        "a checkout: pip install '.[certify]'"
     ) from error
 
 

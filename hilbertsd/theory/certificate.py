@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from os import PathLike
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -23,7 +23,13 @@ from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.kernels.parse import parse_kernel
 from hilbertsd.storage import replacing
-from hilbertsd.theory.exact import MOST_CHARACTERS, exact_gram
+from hilbertsd.theory.exact import (
+    MOST_CHARACTERS,
+    MOST_POINTS,
+    MOST_ROUNDS,
+    Problem,
+    tolerances,
+)
 from hilbertsd.version import __version__
 
 FORMAT = "hilbertsd-certificate"
@@ -34,10 +40,10 @@ HOLDS_TO = "1e-30"
 """Relative gap below which two sides that may be equal are said to agree."""
 
 MOST_BYTES = 64_000_000
-MOST_POINTS = 300
-MOST_ROUNDS = 1000
-MOST_OUTPUTS = 100
 MOST_BITS = 4096
+MOST_KERNEL = 300
+"""Longest text of a kernel; MOST_FLOOR that of a residual floor, in which K numbers multiply."""
+MOST_FLOOR = 2**17
 
 Decision = Literal["proved", "refuted", "undecided", "not applicable"]
 Outcome = Literal["collapsed", "running", "undecided"]
@@ -92,64 +98,6 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """Chains in exact rationals: a Gram matrix, or a kernel and points that make it, and labels.
-
-    Attributes
-    ----------
-    gram
-        (K, K) Fractions, symmetric, with the 1/K; None where a kernel is given.
-    kernel, points
-        The kernel as text, and (K, d) Fractions; or None.
-    y
-        (K,) or (K, Q) Fractions.
-    eps
-        Fractions of shape (), (Q,), (T, 1) or (T, Q), T = rounds + 1; () or (T, 1) if joint.
-    rounds, joint
-        Rounds after ordinary training, and whether all outputs share a multiplier, as in
-        :func:`hilbertsd.self_distill`.
-    """
-
-    gram: np.ndarray | None
-    kernel: str | None
-    points: np.ndarray | None
-    y: np.ndarray
-    eps: np.ndarray
-    rounds: int
-    joint: bool = False
-
-    @property
-    def size(self) -> int:
-        """K, the number of points."""
-        return len(self.y)
-
-    @property
-    def columns(self) -> np.ndarray:
-        """(K, Q) labels, also where there is one output."""
-        return self.y.reshape(self.size, -1)
-
-    @property
-    def outputs(self) -> tuple[tuple[int, ...], ...]:
-        """The outputs of each chain: all of them if joint, else one."""
-        every = range(self.columns.shape[1])
-        return (tuple(every),) if self.joint else tuple((q,) for q in every)
-
-    @cached_property
-    def tolerances(self) -> tuple[tuple[Fraction, ...], ...]:
-        """ε_0 .. ε_{T−1} of each chain."""
-        fits, chains = self.rounds + 1, len(self.outputs)
-        return tuple(map(tuple, np.broadcast_to(self.eps, (fits, chains)).T))
-
-    @cached_property
-    def matrix(self) -> np.ndarray:
-        """(K, K) the Gram matrix in Fractions."""
-        if self.gram is not None:
-            return self.gram
-        assert self.kernel is not None
-        return exact_gram(parse_kernel(self.kernel), self.points)
-
-
-@dataclass(frozen=True, eq=False)
 class CertifiedChain:
     """What was enclosed and decided about one chain.
 
@@ -192,7 +140,8 @@ class CertifiedChain:
 class Certificate:
     """Everything that was enclosed and decided about one problem.
 
-    Where there is one chain, its attributes can be read here too.
+    Where there is one chain, its attributes can be read here too. ``repr`` is one line;
+    :meth:`to_json` has it all.
 
     Attributes
     ----------
@@ -247,6 +196,24 @@ class Certificate:
                 "of one of them, certificate.chains[0] for instance"
             )
         return getattr(chain, name)
+
+    def __repr__(self) -> str:
+        """Say in one line what was decided."""
+        rounds = self.collapse_round
+        each = rounds if isinstance(rounds, tuple) else (rounds,)
+        known = sorted({n for n in each if n is not None})
+        ends = f"collapse at round {' or '.join(map(str, known))}" if known else "no collapse"
+        if known and None in each:
+            ends += " in some outputs"
+        decided = Counter(verdict.verdict for verdict in self.verdicts)
+        counts = ", ".join(
+            f"{decided[kind]} {kind}" for kind in get_args(Decision) if decided[kind]
+        )
+        joint = ", joint" if self.problem.joint else ""
+        return (
+            f"<Certificate of K={self.problem.size} points, Q={self.problem.columns.shape[1]}"
+            f"{joint}: rank {self.rank}, {ends}; {counts or 'no statements'}; {self.bits} bits>"
+        )
 
     def to_json(self) -> str:
         """Encode the certificate."""
@@ -311,8 +278,15 @@ def from_json(text: str) -> Certificate:
     CertificateError
         If it is not a certificate of this version, or not spelled as one.
     """
-    if not isinstance(text, str) or len(text) > MOST_BYTES:
+    if not isinstance(text, str):
+        raise CertificateError(f"a certificate is text, not {type(text).__name__}")
+    if len(text) > MOST_BYTES:
         raise CertificateError(f"a certificate is text of at most {MOST_BYTES} characters")
+    if not text.lstrip().startswith("{"):
+        raise CertificateError(
+            f"this is not a certificate: {text[:40]!r}; give the content of its file, or its path "
+            "as a pathlib.Path"
+        )
     try:
         document = json.loads(
             text, object_pairs_hook=_distinct, parse_float=_refused, parse_constant=_refused
@@ -332,14 +306,33 @@ def from_json(text: str) -> Certificate:
         certificate = _decoded(document)
         spelled = certificate._document()
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        what = f"{type(error).__name__}: {error}"[:200]
-        raise CertificateError(f"this certificate is damaged ({what})") from None
+        what = (f"{error} is missing" if isinstance(error, KeyError) else f"{error}")[:200]
+        raise CertificateError(f"this certificate is damaged: {what}") from None
     seal = document.pop("digest", None)
     if digest(document) != digest(spelled):  # of the text, in which true is not 1
-        raise CertificateError("this certificate is not spelled as certificates are")
+        where = _differs(document, spelled)
+        raise CertificateError(f"this certificate is not spelled as certificates are, at {where}")
     if seal != digest(spelled):
-        raise CertificateError("this certificate was altered: its digest is another")
+        raise CertificateError(
+            "this certificate was altered: its content does not match its digest"
+        )
     return certificate
+
+
+def _differs(given: Any, spelled: Any, path: str = "") -> str:
+    """Where a document is not what its own content would be written as."""
+    if isinstance(given, dict) and isinstance(spelled, dict):
+        for key in [*given, *spelled]:
+            if key not in given or key not in spelled:
+                return f"{path}{key} (one key too {'few' if key in spelled else 'many'})"
+            if (where := _differs(given[key], spelled[key], f"{path}{key}.")) != "":
+                return where
+        return ""
+    if isinstance(given, list) and isinstance(spelled, list) and len(given) == len(spelled):
+        parts = enumerate(zip(given, spelled, strict=True))
+        return next((w for i, (a, b) in parts if (w := _differs(a, b, f"{path}{i}.")) != ""), "")
+    same = json.dumps(given, sort_keys=True) == json.dumps(spelled, sort_keys=True)
+    return "" if same else path.rstrip(".")
 
 
 def _decoded(document: dict[str, Any]) -> Certificate:
@@ -358,6 +351,8 @@ def _decoded(document: dict[str, Any]) -> Certificate:
             gram[j, : j + 1] = gram[: j + 1, j] = row
     else:
         kernel = given["kernel"]
+        if len(kernel) > MOST_KERNEL:
+            raise ValueError(f"the kernel's text is longer than {MOST_KERNEL}")
         if repr(parse_kernel(kernel)) != kernel:
             raise ValueError("the kernel has another name")
         points = np.array([[_rational(v) for v in row] for row in given["points"]], dtype=object)
@@ -391,17 +386,6 @@ def _chain(part: dict[str, Any]) -> CertifiedChain:
         part["outcome"],
         tuple(Verdict(**entry) for entry in part["statements"]),
     )
-
-
-def tolerances(eps: np.ndarray, y: np.ndarray, rounds: int, joint: bool) -> np.ndarray:
-    """Return tolerances in Fractions, refused unless positive and of a shape that fits."""
-    outputs = y.shape[1] if y.ndim == 2 else 1
-    if not 1 <= outputs <= MOST_OUTPUTS:
-        raise HilbertSDError(f"certificates take 1 to {MOST_OUTPUTS} outputs, got {outputs}")
-    inputs.tolerances(np.ones(eps.shape), fits=rounds + 1, outputs=outputs, joint=joint)
-    if (least := min(eps.flat)) <= 0:
-        raise HilbertSDError(f"eps must be positive, got {float(least):.6g}")
-    return eps[:, None] if outputs == 1 and eps.shape == (rounds + 1,) else eps
 
 
 def _array(texts: Any, deepest: int) -> np.ndarray:
@@ -446,8 +430,10 @@ def _hexadecimal(value: Fraction) -> str:
 
 
 def _from_hexadecimal(text: Any) -> Fraction:
-    if not isinstance(text, str) or not re.fullmatch(
-        "0x[0-9a-f]+/0x[0-9a-f]*[1-9a-f][0-9a-f]*", text
+    if (
+        not isinstance(text, str)
+        or len(text) > MOST_FLOOR
+        or not re.fullmatch("0x[0-9a-f]+/0x[0-9a-f]*[1-9a-f][0-9a-f]*", text)
     ):
         raise ValueError("the residual floor is not a rational number")
     numerator, _, denominator = text.partition("/")

@@ -8,6 +8,7 @@ evaluated on these alone, so that a reader of the file sees what they saw.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -25,20 +26,26 @@ from hilbertsd.theory.balls import Ball, Undecided, flint
 from hilbertsd.theory.certificate import (
     HOLDS_TO,
     MOST_BITS,
-    MOST_POINTS,
-    MOST_ROUNDS,
+    MOST_KERNEL,
     Certificate,
     CertifiedChain,
     Decision,
     Enclosure,
-    Problem,
     Verdict,
-    tolerances,
     weight_exponent,
 )
 from hilbertsd.theory.chain import Chain
 from hilbertsd.theory.enclosures import ExactProblem, MorePrecision
-from hilbertsd.theory.exact import exact_gram, rationals, symmetric_matrix
+from hilbertsd.theory.exact import (
+    MOST_POINTS,
+    MOST_ROUNDS,
+    MOST_WORK,
+    Problem,
+    exact_gram,
+    rationals,
+    symmetric_matrix,
+    tolerances,
+)
 from hilbertsd.theory.statement import REGISTRY, Check, Statement
 
 GUARD_BITS = 64
@@ -55,7 +62,6 @@ def certify(
     y: Any,
     eps: Any,
     rounds: int = ...,
-    /,
     *,
     joint: bool = ...,
     bits: int = ...,
@@ -69,7 +75,6 @@ def certify(
     y: Any,
     eps: Any,
     rounds: int = ...,
-    /,
     *,
     joint: bool = ...,
     bits: int = ...,
@@ -77,13 +82,12 @@ def certify(
     statements: Mapping[str, Statement] | None = ...,
 ) -> Certificate: ...
 def certify(
-    problem: Any,
-    /,
-    *args: Any,
+    *problem: Any,
     joint: bool = False,
     bits: int = 256,
     max_bits: int = 1024,
     statements: Mapping[str, Statement] | None = None,
+    **named: Any,
 ) -> Certificate:
     """Prove what happens in a chain, and decide every statement of the theory on it.
 
@@ -134,7 +138,8 @@ def certify(
         If ε is at or below the exact residual floor.
     HilbertSDError
         If G has a negative eigenvalue, the kernel is not rational, the input has another fault,
-        or ``max_bits`` do not suffice to enclose the chain.
+        the exact algebra would take more than ``MOST_WORK`` operations, or ``max_bits`` do not
+        suffice to enclose the chain.
 
     Notes
     -----
@@ -144,27 +149,33 @@ def certify(
     Examples
     --------
     >>> from hilbertsd.kernels import brownian_bridge
-    >>> certificate = certify(brownian_bridge(), ["0", "1/3", "2/3"], ["0", "1", "2"], "1/10")
+    >>> certificate = certify(brownian_bridge(), ["0", "1/3", "2/3"], ["0", "1", "2"], eps="1/10")
     >>> certificate.rank, certificate.collapse_round
     (2, 4)
     >>> G, Y = [["2/3", "1/3"], ["1/3", "2/3"]], [["1", "2"], ["0", "1"]]
     >>> certify(G, Y, "1/10").collapse_round, certify(G, Y, "1/5", joint=True).collapse_round
     ((2, 5), (3, 3))
     """
-    given = _given(problem, args, inputs.flag("joint", joint))
+    given = _given(_bound(problem, named), inputs.flag("joint", joint))
     if not 64 <= bits <= max_bits <= MOST_BITS or bits % 4:
         raise HilbertSDError(
             f"64 <= bits <= max_bits <= {MOST_BITS} and a multiple of 4 are needed, got bits = "
             f"{bits} and max_bits = {max_bits}"
         )
     chosen = REGISTRY if statements is None else statements
+    if (work := given.work(bits)) > MOST_WORK:
+        raise HilbertSDError(
+            f"this problem would cost some {work:.1g} bit operations, certificates at most "
+            f"{MOST_WORK:.0g}: K⁴ for each output and each bit of precision and of the numbers; "
+            "take fewer points or outputs, or round their numbers"
+        )
     exact = ExactProblem(given.matrix, given.columns)
     for outputs, (eps, *_) in zip(given.outputs, given.tolerances, strict=True):
         power, floor = (_sum(of[q] for q in outputs) for of in (exact.powers, exact.floors))
         if power > exact.size * eps and eps <= floor:
             raise InfeasibleToleranceError(float(eps), float(floor), exact.rank, 0.0, exact.size)
     while True:
-        last = 2 * bits > max_bits
+        last = 2 * bits > max_bits or given.work(2 * bits) > MOST_WORK
         certificate = _certified(given, exact, bits, chosen)
         if certificate is None and last:
             raise HilbertSDError(
@@ -180,30 +191,41 @@ def _sum(values: Iterable[flint.fmpq]) -> Fraction:
     return sum((Fraction(int(v.p), int(v.q)) for v in values), Fraction(0))
 
 
-def _given(first: Any, args: tuple[Any, ...], joint: bool) -> Problem:
-    with_kernel = isinstance(first, Kernel) or (callable(first) and not hasattr(first, "shape"))
-    least = 3 if with_kernel else 2
-    if len(args) not in (least, least + 1):
+ON_GRAM = inspect.signature(lambda G, y, eps, rounds=10: None)
+ON_KERNEL = inspect.signature(lambda kernel, x, y, eps, rounds=10: None)
+
+
+def _bound(args: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of one of the two forms by name."""
+    first = args[0] if args else named.get("kernel")
+    on_kernel = isinstance(first, Kernel) or (callable(first) and not hasattr(first, "shape"))
+    try:
+        bound = (ON_KERNEL if on_kernel else ON_GRAM).bind(*args, **named)
+    except TypeError as error:
         raise HilbertSDError(
-            "certify takes (G, y, eps, rounds) or (kernel, x, y, eps, rounds), rounds optional; "
-            f"got {1 + len(args)} arguments"
-        )
-    y_given, eps_given, *rest = args[least - 2 :]
-    rounds = inputs.whole_number("rounds", rest[0] if rest else 10, most=MOST_ROUNDS)
-    y = rationals("y", y_given)
+            "certify takes (G, y, eps, rounds) or (kernel, x, y, eps, rounds), by position or by "
+            f"name, rounds optional: {error}"
+        ) from None
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def _given(bound: dict[str, Any], joint: bool) -> Problem:
+    rounds = inputs.whole_number("rounds", bound["rounds"], most=MOST_ROUNDS)
+    y = rationals("y", bound["y"])
     if y.ndim not in (1, 2):
         raise HilbertSDError(f"y must have shape (K,) or (K, Q), got {y.shape}")
-    eps = tolerances(rationals("eps", eps_given), y, rounds, joint)
+    eps = tolerances(rationals("eps", bound["eps"]), y, rounds, joint)
     gram = text = points = None
-    if with_kernel:
-        points = rationals("x", args[0])
+    if "kernel" in bound:
+        kernel, points = bound["kernel"], rationals("x", bound["x"])
         size = len(points)
         points = points.reshape(size, -1)
-        text = _as_text(first)
+        text = _as_text(kernel)
         if text is None:
-            gram, points = exact_gram(first, points), None
+            gram, points = exact_gram(kernel, points), None
     else:
-        gram = symmetric_matrix(first)
+        gram = symmetric_matrix(bound["G"])
         size = len(gram)
     if len(y) != size:
         raise HilbertSDError(
@@ -218,7 +240,7 @@ def _as_text(kernel: KernelLike) -> str | None:
     """Return the kernel as text that reads back as the same kernel, where there is one."""
     if isinstance(kernel, Kernel):
         with contextlib.suppress(HilbertSDError):
-            if parse_kernel(repr(kernel)) == kernel:
+            if len(repr(kernel)) <= MOST_KERNEL and parse_kernel(repr(kernel)) == kernel:
                 return repr(kernel)
     return None
 

@@ -11,7 +11,9 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.kernels.closed_form import ClosedForm
 from hilbertsd.kernels.kernel import Kernel, Product, Rescaled, Scaled, Sum
+from hilbertsd.kernels.parse import parse_kernel
 from hilbertsd.kernels.tensor import Tensor
 
 MOST_CHARACTERS = 4000
@@ -27,6 +30,15 @@ MOST_CHARACTERS = 4000
 
 MOST_POWER = 64
 """Largest whole parameter of a kernel, such as a degree: powers of rationals grow long."""
+
+MOST_POINTS = 300
+MOST_ROUNDS = 1000
+MOST_OUTPUTS = 100
+MOST_HEIGHT = 8192
+"""Longest number of a problem, in bits, once all entries of G, or of y, have one denominator."""
+MOST_WORK = 4 * 10**12
+"""Bound of Q K⁴ (height + bits), the bit operations of the exact algebra but for a factor: that of
+300 points in floats, which takes the checker minutes."""
 
 _TEXT = re.compile(r"[+-]?(\d+/\d+|\d+(\.\d*)?([eE][+-]?\d{1,3})?|\.\d+([eE][+-]?\d{1,3})?)")
 
@@ -143,7 +155,8 @@ def exact_gram(kernel: Kernel | Callable[[Any, Any], Any], x: Any) -> np.ndarray
     left, right = points[:, None, :], points[None, :, :]
     try:
         if isinstance(kernel, Kernel):
-            kernel.matrix(points[:1].astype(float), points.astype(float))  # checks the points
+            with np.errstate(all="ignore"):  # for its checks of the points alone
+                kernel.matrix(points[:1].astype(float), points.astype(float))
             values = _values(kernel, left, right)
         else:
             values = kernel(points, points.T) if points.shape[1] == 1 else kernel(left, right)
@@ -183,3 +196,114 @@ def _values(kernel: Kernel, x: Any, s: Any) -> Any:
             )
             return dataclasses.replace(kernel, parameters=exact)._pairs(x, s, np)
     raise TypeError
+
+
+# ---- whole problems
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Chains in exact rationals: a Gram matrix, or a kernel and points that make it, and labels.
+
+    Attributes
+    ----------
+    gram
+        (K, K) Fractions, symmetric, with the 1/K; None where a kernel is given.
+    kernel, points
+        The kernel as text, and (K, d) Fractions; or None.
+    y
+        (K,) or (K, Q) Fractions.
+    eps
+        Fractions of shape (), (Q,), (T, 1) or (T, Q), T = rounds + 1; () or (T, 1) if joint.
+    rounds, joint
+        Rounds after ordinary training, and whether all outputs share a multiplier, as in
+        :func:`hilbertsd.self_distill`.
+    """
+
+    gram: np.ndarray | None
+    kernel: str | None
+    points: np.ndarray | None
+    y: np.ndarray
+    eps: np.ndarray
+    rounds: int
+    joint: bool = False
+
+    @property
+    def size(self) -> int:
+        """K, the number of points."""
+        return len(self.y)
+
+    @property
+    def columns(self) -> np.ndarray:
+        """(K, Q) labels, also where there is one output."""
+        return self.y.reshape(self.size, -1)
+
+    @property
+    def outputs(self) -> tuple[tuple[int, ...], ...]:
+        """The outputs of each chain: all of them if joint, else one."""
+        every = range(self.columns.shape[1])
+        return (tuple(every),) if self.joint else tuple((q,) for q in every)
+
+    @cached_property
+    def tolerances(self) -> tuple[tuple[Fraction, ...], ...]:
+        """ε_0 .. ε_{T−1} of each chain."""
+        fits, chains = self.rounds + 1, len(self.outputs)
+        return tuple(map(tuple, np.broadcast_to(self.eps, (fits, chains)).T))
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """(K, K) the Gram matrix in Fractions."""
+        if self.gram is not None:
+            return self.gram
+        assert self.kernel is not None
+        assert self.points is not None
+        kernel = parse_kernel(self.kernel)
+        require_short(_height(self.points))
+        longest = max(self.points, key=_height)
+        require_short(_height(exact_gram(kernel, [longest])))  # before the K² others
+        return exact_gram(kernel, self.points)
+
+    def work(self, bits: int) -> int:
+        """Estimate the bit operations that a certificate of so many bits costs.
+
+        Raises
+        ------
+        HilbertSDError
+            If the numbers are too long for any precision.
+        """
+        height = max(_height(self.matrix), _height(self.columns))
+        require_short(height)
+        return self.columns.shape[1] * self.size**4 * (height + bits)
+
+
+def _height(values: np.ndarray) -> int:
+    """Bits of the longest of some Fractions on their common denominator; stops where too many."""
+    common = 1
+    for value in np.ravel(values):
+        common = math.lcm(common, value.denominator)
+        if common.bit_length() > MOST_HEIGHT:
+            return common.bit_length()
+    return max(
+        value.numerator.bit_length() + common.bit_length() - value.denominator.bit_length() + 1
+        for value in np.ravel(values)
+    )
+
+
+def require_short(height: int) -> None:
+    """Refuse numbers that exact algebra would make endless."""
+    if height > MOST_HEIGHT:
+        raise HilbertSDError(
+            f"the numbers of this problem have {height} bits or more on their common denominator; "
+            f"certificates take at most {MOST_HEIGHT}: round the points, or the Gram matrix"
+        )
+
+
+def tolerances(eps: np.ndarray, y: np.ndarray, rounds: int, joint: bool) -> np.ndarray:
+    """Return tolerances in Fractions, refused unless positive and of a shape that fits."""
+    outputs = y.shape[1] if y.ndim == 2 else 1
+    if not 1 <= outputs <= MOST_OUTPUTS:
+        raise HilbertSDError(f"certificates take 1 to {MOST_OUTPUTS} outputs, got {outputs}")
+    inputs.tolerances(np.ones(eps.shape), fits=rounds + 1, outputs=outputs, joint=joint)
+    if (least := min(eps.flat)) <= 0:
+        raise HilbertSDError(f"eps must be positive, got {float(least):.6g}")
+    return eps[:, None] if outputs == 1 and eps.shape == (rounds + 1,) else eps

@@ -41,8 +41,8 @@ def check_chain(
         return require(nothing, "the collapse of labels that are zero")
     require(spelled(ratios, bits // 2), "the spelling of the label ratios")
     require(len(ratios) == fits + 1, "the number of label ratios")
-    if fits:
-        floor = problem.size * fmpq(chain.residual_floor)
+    floor = problem.size * fmpq(chain.residual_floor)
+    if fits or chain.outcome != "collapsed":
         require(bounds[0] > floor, "that the tolerance is above the residual floor")
 
     matrix, labels = flint.arb_mat(gram), _centred(flint.arb_mat(y), flint.arb(0))
@@ -68,7 +68,9 @@ def check_chain(
     if chain.outcome == "running":
         return require(fits == problem.rounds + 1, "that all fits were made")
     require(fits <= problem.rounds, "that a fit is left to be decided")
-    square = _next(matrix, labels, _root(matrix, labels, allowed)).square()
+    outside = floor if fits == 0 else flint.fmpq(0)
+    c = _root(matrix, labels, allowed, _around_root(nodes, square - outside, allowed - outside))
+    square = _next(matrix, labels, c).square()
     following = bounds[fits + 1]
     return require(not square < following and not square > following, "that the end is undecided")
 
@@ -156,24 +158,27 @@ def _bracketed(
     raise CertificateError("this certificate is refused: a multiplier is too uncertain")
 
 
-def _root(matrix: flint.arb_mat, labels: _Labels, allowed: flint.fmpq) -> flint.arb:
-    """A multiplier that no certificate claims: by bisection, then secant steps."""
-    low = high = flint.arb(1)
+def _around_root(
+    nodes: list[flint.arb], power: flint.arb, allowed: flint.fmpq
+) -> tuple[flint.arb, flint.arb]:
+    """The ends of (24), on the range of G, a little further apart."""
+    s, norm = flint.arb(allowed).sqrt(), power.nonnegative_part().sqrt()
+    require(norm > s, "that a fit is left to be decided")
+    unit = s / (norm - s)
+    return (nodes[0] * unit / 2).mid(), (nodes[-1] * unit * 2).mid()
+
+
+def _root(
+    matrix: flint.arb_mat, labels: _Labels, allowed: flint.fmpq, ends: tuple[flint.arb, flint.arb]
+) -> flint.arb:
+    """A multiplier that no certificate claims: by bisection to 64 bits, then polished."""
+    low, high = ends
 
     def excess(c: flint.arb) -> flint.arb:
         return _excess(matrix, labels, allowed, c).mid()
 
-    while not excess(low) < 0:  # strictly: the root may be 1
-        low = low / 2**8
-    while not excess(high) > 0:
-        high = high * 2**8
     for _ in range(64):
         middle = (low * high).sqrt().mid()
         low, high = (middle, high) if excess(middle) < 0 else (low, middle)
     slope = ((excess(high) - excess(low)) / (high - low)).mid()
-    for _ in range(flint.ctx.prec.bit_length()):
-        before, low = low, (low - excess(low) / slope).mid()
-        if low == before:
-            break
-        slope = ((excess(low) - excess(before)) / (low - before)).mid()
     return _bracketed(matrix, labels, allowed, low, slope)

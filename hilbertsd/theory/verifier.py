@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from os import PathLike
 from typing import Any, cast
 
 import numpy as np
@@ -30,6 +31,7 @@ from hilbertsd.theory import balls
 from hilbertsd.theory.balls import Ball, Undecided, flint
 from hilbertsd.theory.certificate import (
     HOLDS_TO,
+    MOST_BYTES,
     Certificate,
     CertificateError,
     CertifiedChain,
@@ -40,6 +42,7 @@ from hilbertsd.theory.certificate import (
 )
 from hilbertsd.theory.chain import Chain
 from hilbertsd.theory.claims import claims, fmpq, require, spelled
+from hilbertsd.theory.exact import MOST_WORK
 from hilbertsd.theory.linear_solves import check_chain
 from hilbertsd.theory.statement import REGISTRY, Statement
 
@@ -49,43 +52,54 @@ WORKING_FACTORS = (1, 2, 4)
 
 
 def check_certificate(
-    text: str, statements: Mapping[str, Statement] | None = None
+    certificate: Certificate | PathLike[str] | str,
+    statements: Mapping[str, Statement] | None = None,
 ) -> tuple[Verdict, ...]:
     """Re-establish everything that a certificate claims, and return its verdicts.
 
+    What is accepted is true, of the problem that the certificate states: one with every label
+    negated, or with rounds that the chain never reaches asked for, is another true one. Nothing
+    ties it to your data; compare ``problem`` with what you meant.
+
     Parameters
     ----------
-    text
-        The content of the file. It is data: nothing of it is executed.
+    certificate
+        A certificate, the path of its file (a ``pathlib.Path``), or the text in that. It is data:
+        nothing of it is executed, and what it may ask of the checker is limited.
     statements
         What it has to decide; all of the theory by default.
 
     Raises
     ------
     CertificateError
-        If it is damaged, of another version, or claims something that could not be
-        re-established; the message says what.
+        If it is damaged, of another version, larger than ``MOST_WORK`` allows, or claims
+        something that could not be re-established; the message says what.
+    OSError
+        If there is no such file.
 
     Examples
     --------
     >>> from hilbertsd.kernels import brownian_bridge
     >>> from hilbertsd.theory.certify import certify
-    >>> text = certify(brownian_bridge(), ["0", "1/3", "2/3"], ["0", "1", "2"], "1/10").to_json()
-    >>> {verdict.verdict for verdict in check_certificate(text)} <= {"proved", "not applicable"}
+    >>> certificate = certify(brownian_bridge(), ["0", "1/3", "2/3"], ["0", "1", "2"], "1/10")
+    >>> decisions = {verdict.verdict for verdict in check_certificate(certificate)}
+    >>> decisions <= {"proved", "not applicable"}
     True
-    >>> check_certificate(text.replace('"nullity": 1', '"nullity": 0'))
+    >>> check_certificate(certificate.to_json().replace('"nullity": 1', '"nullity": 0'))
     Traceback (most recent call last):
     hilbertsd.theory.certificate.CertificateError: this certificate was altered: ...
     """
-    certificate = from_json(text)
+    certificate = from_json(_text(certificate))
     if certificate.bits < LEAST_BITS or certificate.bits % 4:
         raise CertificateError(f"{certificate.bits} is no precision of a certificate")
     try:
         matrix = certificate.problem.matrix
+        work = certificate.problem.work(certificate.bits)
     except CertificateError:
         raise
     except HilbertSDError as error:
-        raise CertificateError(f"the kernel and points make no Gram matrix: {error}") from None
+        raise CertificateError(f"this certificate states no problem: {error}") from None
+    require(work <= MOST_WORK, "so large a problem at so many bits")
     size, problem = certificate.problem.size, certificate.problem
     if matrix.shape != (size, size):
         raise CertificateError("the Gram matrix and the labels do not fit together")
@@ -109,6 +123,21 @@ def check_certificate(
                         raise
         _check_verdicts(certificate, index, chosen)
     return certificate.verdicts
+
+
+def _text(certificate: Certificate | PathLike[str] | str) -> str:
+    if isinstance(certificate, Certificate):
+        return certificate.to_json()
+    if not isinstance(certificate, PathLike):
+        return certificate
+    with open(certificate, "rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise CertificateError(f"a certificate has at most {MOST_BYTES} bytes")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise CertificateError("this is not a certificate: it is not UTF-8 text") from None
 
 
 # ---- the spectrum, from the characteristic polynomial

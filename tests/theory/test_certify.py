@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -434,7 +435,7 @@ def test_planted_mistakes_are_refuted():
         ((np.eye(2), [1.0, 2.0], [0.1, 0.2], 2), r"one a fit .*3"),
         ((np.eye(2), [1.0, 2.0], [0.1, 0], 1), "positive"),
         ((np.eye(2), [1.0, float("nan")], 1), r"y\[1\]"),
-        ((np.eye(2), [1.0, 2.0]), "arguments"),
+        ((np.eye(2), [1.0, 2.0]), "'eps'"),
         ((np.eye(2), [1.0, 2.0], 0.1, -1), "rounds"),
         (([["1", "2"], ["1", "1"]], [1, 2], 0.1), "not symmetric"),
         ((-np.eye(2), [1.0, 2.0], 0.1), "not positive semidefinite"),
@@ -446,6 +447,41 @@ def test_planted_mistakes_are_refuted():
 def test_refusals(arguments, message):
     with pytest.raises(hsd.HilbertSDError, match=message):
         certify(*arguments)
+
+
+def test_arguments_by_name():
+    G, y, x = np.eye(2), [1.0, 2.0], ["1/3", "2/3"]
+    named = certify(G, y, eps=0.1, rounds=2, statements={})
+    assert named.problem.rounds == 2
+    for other in (
+        certify(G, y, 0.1, 2, statements={}),
+        certify(G=G, y=y, eps=0.1, rounds=2, statements={}),
+    ):
+        assert named.to_json() == other.to_json()
+    kernel = hsd.kernels.brownian_bridge()
+    points = certify(kernel, x, y, eps="1/10", statements={})
+    assert points.problem.rounds == 10
+    assert points.to_json() == certify(kernel=kernel, x=x, y=y, eps="1/10", statements={}).to_json()
+    for wrong in ({"ep": 1}, {"x": x, "eps": 1}, {"y": y, "eps": 1}, {}):
+        with pytest.raises(hsd.HilbertSDError, match="by position or by name"):
+            certify(G, y, **wrong)
+
+
+def test_without_flint_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flint", None)
+    for module in [name for name in sys.modules if name.startswith("hilbertsd.theory.")]:
+        if module.rpartition(".")[2] in ("balls", "certify", "enclosures", "verifier", "claims"):
+            monkeypatch.delitem(sys.modules, module)
+    for name in ("certify", "check_certificate"):
+        monkeypatch.delitem(vars(hsd), name, raising=False)
+        with pytest.raises(hsd.HilbertSDError, match=r"pip install 'hilbertsd\[certify\]'"):
+            getattr(hsd, name)
+
+
+def test_the_exact_floor_speaks_of_the_exact_rank():
+    with pytest.raises(hsd.InfeasibleToleranceError, match="exact rank 1 of 2") as refused:
+        certify(np.diag([0.0, 1.0]), [1.0, 2.0], 0.1)
+    assert "count as zero" not in str(refused.value)
 
 
 def test_a_float_gram_matrix_is_symmetrised_exactly():

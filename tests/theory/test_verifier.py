@@ -231,6 +231,94 @@ def test_hostile_fields_are_refused(path, value):
         check_certificate(sealed(put(document, path, value)), OWN)
 
 
+def forged(document: dict, eps: str, outcome: str) -> str:
+    """A certificate of no fit, with the true first label ratio of that tolerance."""
+    changed = put(document, ("problem", "eps"), eps)
+    power = sum(Fraction(v) ** 2 for v in document["problem"]["y"])
+    allowed = len(document["problem"]["y"]) * Fraction(eps)
+    with flint.ctx.workprec(600):
+        ratio = (flint.arb(flint.fmpq(power.numerator)) / flint.arb(verifier.fmpq(allowed))).sqrt()
+        spelled = str(enclosures.published(ratio, document["bits"] // 2))
+    empty = {"multipliers": [], "basis_weights": [], "label_ratios": [spelled]}
+    (chain,) = document["chains"]
+    return sealed(changed | {"chains": [chain | empty | {"outcome": outcome}]})
+
+
+@pytest.mark.parametrize("outcome", ["undecided", "running", "collapsed"])
+@pytest.mark.parametrize(
+    ("d", "eps", "why"),
+    [
+        ([0.0, 1.0], "1/4", "residual floor|collapse"),  # no multiplier reaches it
+        ([0.0, 1.0], "1/2", "residual floor|collapse"),
+        ([1e-300, 1.0], "1/4", "undecided|fits|collapse"),
+        ([1.0, 1.0], "1/4", "undecided|fits|collapse"),
+        ([0.0, 0.0], "1/4", "residual floor|collapse"),
+    ],
+)
+def test_a_forged_end_without_a_fit_is_refused_and_not_searched_for(d, eps, why, outcome):
+    made = certify(np.diag(d), [1.0, 2.0], 3.0, 3, statements={})
+    text = forged(json.loads(made.to_json()), eps, outcome)
+    with pytest.raises(CertificateError, match=why):
+        check_certificate(text, {})
+
+
+def test_a_chain_said_to_be_undecided_is_refused_where_it_is_not():
+    """Cut before its last fit, with true numbers up to there."""
+    document = json.loads(small_certificate().to_json())
+    (chain,) = document["chains"]
+    for fits in range(len(chain["multipliers"])):
+        cut = {name: chain[name][:fits] for name in ("multipliers", "basis_weights")}
+        cut |= {"label_ratios": chain["label_ratios"][: fits + 1], "outcome": "undecided"}
+        with pytest.raises(CertificateError, match="end is undecided"):
+            check_certificate(sealed(document | {"chains": [chain | cut]}), OWN)
+
+
+LONG = "1" * 3000
+
+
+@pytest.mark.parametrize(
+    ("problem", "why"),
+    [
+        ({"gram": [[LONG] * (i + 1) for i in range(100)], "y": ["1"] * 100}, "round the points"),
+        ({"gram": [["1"], ["0", "1"]], "y": [LONG, "1"]}, "round the points"),
+        (
+            {"gram": [[f"1/{10**90 + 50 * i + j}" for j in range(i + 1)] for i in range(20)]}
+            | {"y": ["1"] * 20},
+            "round the points",
+        ),
+        (
+            {"gram": [["1" * 300] * (i + 1) for i in range(300)], "y": ["1"] * 300},
+            "so large a problem",
+        ),
+        (
+            {"gram": None, "kernel": "polynomial(degree=64, offset=1.0)"}
+            | {"points": [[f"{10**300 + 1}/{7**300}"]] * 2},
+            "round the points",
+        ),
+        (
+            {"gram": None, "kernel": " + ".join(["polynomial(degree=1, offset=1.0)"] * 9)}
+            | {"points": [["1"], ["2"]]},
+            "text is longer",
+        ),
+    ],
+)
+def test_what_would_take_for_ever_is_refused_at_once(problem, why):
+    made = json.loads(certify(np.eye(2), [3.0, 4.0], 0.3, 8, statements={}).to_json())
+    changed = made["problem"] | problem
+    with pytest.raises(CertificateError, match=why):
+        check_certificate(sealed(made | {"problem": changed}), {})
+    floor = put(made, ("chains", 0, "residual_floor"), "0x1/0x" + "f" * 10**6)
+    with pytest.raises(CertificateError, match="residual floor"):
+        check_certificate(sealed(floor), {})
+
+
+def test_the_maker_refuses_what_the_checker_would():
+    with pytest.raises(hsd.HilbertSDError, match="bits or more on their common denominator"):
+        certify(np.eye(2).astype(int), [LONG, "1"], "1/4")
+    with pytest.raises(hsd.HilbertSDError, match="fewer points or outputs"):
+        certify(np.eye(300), np.ones((300, 100)), 0.1)
+
+
 def test_a_maker_with_a_fault_is_found_out(monkeypatch):
     gram, q = rational_gram([1, 2, 4, 4], seed=2)
     y = q @ np.array([1, 2, 3, 1])
@@ -344,7 +432,42 @@ def test_the_checker_calls_nothing_of_the_maker(monkeypatch):
     assert check_certificate(text, OWN)
 
 
-def test_files(tmp_path):
-    path = tmp_path / "certificate.json"
-    small_certificate().save(path)
-    assert check_certificate(path.read_text(), OWN) == small_certificate().verdicts
+def test_a_certificate_its_file_and_its_text_are_the_same(tmp_path):
+    found, path = small_certificate(), tmp_path / "certificate.json"
+    found.save(path)
+    for given in (found, path, path.read_text()):
+        assert check_certificate(given, OWN) == found.verdicts
+    with pytest.raises(CertificateError, match=r"pathlib\.Path"):
+        check_certificate(str(path), OWN)
+    with pytest.raises(CertificateError, match="text, not int"):
+        check_certificate(1, OWN)
+    with pytest.raises(FileNotFoundError):
+        check_certificate(tmp_path / "missing.json", OWN)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(CertificateError, match="UTF-8"):
+        check_certificate(path, OWN)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d | {"more": 1}, r"at more \(one key too many\)"),
+        (lambda d: put(d, ("problem", "eps"), "6/20"), "at problem.eps"),
+        (lambda d: put(d, ("bits",), "256"), "damaged: 256 is not a whole number"),
+        (lambda d: {k: v for k, v in d.items() if k != "bits"}, "damaged: 'bits' is missing"),
+    ],
+)
+def test_a_refusal_says_where(change, said):
+    document = json.loads(small_certificate().to_json())
+    with pytest.raises(CertificateError, match=said) as refusal:
+        check_certificate(sealed(change(document)), OWN)
+    assert "Error" not in str(refusal.value)
+
+
+def test_a_certificate_is_printed_in_one_line():
+    assert repr(small_certificate()) == (
+        "<Certificate of K=4 points, Q=1: rank 3, collapse at round 3; 2 proved; 256 bits>"
+    )
+    both = repr(outputs_certificate(joint=True))
+    assert both.startswith("<Certificate of K=4 points, Q=2, joint: rank 3, ")
+    assert "\n" not in both

@@ -15,7 +15,7 @@ from hilbertsd import progress
 from hilbertsd.cli.exits import FAILED, refuse
 from hilbertsd.cli.options import Options, Output, posing
 from hilbertsd.cli.output import chosen_folder, say, show, write_texts
-from hilbertsd.errors import HilbertSDError, InfeasibleToleranceError
+from hilbertsd.errors import HilbertSDError
 
 if TYPE_CHECKING:
     from hilbertsd.cli.problem import Problem
@@ -43,7 +43,8 @@ def certify(
     the example as the tenths that they are meant to be, and the Gram matrix in rationals where the
     kernel allows. Writes certificate.json.
     """
-    _require_flint()
+    import hilbertsd.theory.balls  # noqa: F401 - or the error that says how to install it
+
     if check is not None:
         refuse(output is not None, "--check writes nothing; take --output away")
         given = ", ".join(options.given().values())
@@ -66,16 +67,6 @@ def certify(
     show(f"Written to {folder}: {CERTIFICATE}\n")
     if any(verdict.verdict == "refuted" for verdict in certificate.verdicts):
         raise typer.Exit(FAILED)
-
-
-def _require_flint() -> None:
-    try:
-        import flint  # noqa: F401
-    except ImportError:
-        raise HilbertSDError(
-            "certificates need python-flint; install it with: pip install 'hilbertsd[certify]', or "
-            "in a checkout: pip install '.[certify]'"
-        ) from None
 
 
 def _certified(problem: Problem) -> Certificate:
@@ -114,14 +105,13 @@ def _certified_on_floats(problem: Problem, eps: Any) -> Certificate:
     from hilbertsd.distill import decompose
     from hilbertsd.operators.gram import gram
     from hilbertsd.theory.certify import certify as proved
+    from hilbertsd.theory.enclosures import IndefiniteGramError
 
     x = problem.data.x
     G = gram(problem.kernel, x)
     try:
         return proved(G, problem.data.y, eps, problem.rounds, joint=problem.joint)
-    except InfeasibleToleranceError:
-        raise
-    except HilbertSDError as error:
+    except IndefiniteGramError as error:
         rank = np.count_nonzero(decompose(G).eigenvalues)
         if rank == len(x):
             raise

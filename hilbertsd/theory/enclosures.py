@@ -33,6 +33,10 @@ class MorePrecision(ArithmeticError):
     """The working precision does not suffice for what is asked."""
 
 
+class IndefiniteGramError(HilbertSDError):
+    """A Gram matrix that has, exactly, a negative eigenvalue."""
+
+
 class ExactProblem:
     """A problem as flint has it, with what rational arithmetic decides about it.
 
@@ -105,7 +109,7 @@ def spectrum(problem: ExactProblem) -> SpectralBalls:
     ------
     MorePrecision
         If the eigenvalues are not yet told apart.
-    HilbertSDError
+    IndefiniteGramError
         If an eigenvalue is negative, which is then proved.
     """
     gram = flint.arb_mat(problem.gram)
@@ -141,7 +145,9 @@ def spectrum(problem: ExactProblem) -> SpectralBalls:
     return SpectralBalls(eigenvalues, multiplicities, [[w[q] for w in weights] for q in outputs])
 
 
-def _indefinite(problem: ExactProblem, smallest: flint.arb, largest: flint.arb) -> HilbertSDError:
+def _indefinite(
+    problem: ExactProblem, smallest: flint.arb, largest: flint.arb
+) -> IndefiniteGramError:
     """What to do about a negative eigenvalue: of the size of rounding, or more."""
     least = float(smallest.mid())
     rounding = problem.size * UNIT * abs(float(largest.mid()))
@@ -150,13 +156,13 @@ def _indefinite(problem: ExactProblem, smallest: flint.arb, largest: flint.arb) 
         f"smallest eigenvalue is {least:.6g}, of exact rank {problem.rank} of {problem.size}. "
     )
     if -least > rounding:
-        return HilbertSDError(
+        return IndefiniteGramError(
             f"{fact}That is beyond rounding, K·2.2e-16·d_max = {rounding:.1g}: check that the "
             "kernel is positive definite and that G holds its values over K"
         )
     mantissa, exponent = f"{rounding - least:.0e}".split("e")
     lift = f"{int(mantissa) + 1}e{int(exponent)}"
-    return HilbertSDError(
+    return IndefiniteGramError(
         f"{fact}Rounding does that to Gram matrices that should be singular. If the kernel is a "
         "rational function (splines, Brownian motion and bridge, polynomials), take "
         "certify(kernel, x, y, eps, rounds), which builds the Gram matrix in rationals. Any "

@@ -86,6 +86,7 @@ def test_several_outputs_are_certified_each_or_jointly(capsys):
 
 def test_without_ball_arithmetic_one_line_says_how_to_install_it(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "flint", None)
+    monkeypatch.delitem(sys.modules, "hilbertsd.theory.balls", raising=False)
     for arguments in (["certify"], ["certify", "--check", "a.json"]):
         assert main(arguments) == BAD_INPUT
         err = capsys.readouterr().err

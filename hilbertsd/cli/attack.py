@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from hilbertsd.theory.attack import Attack, Effort
 
 
-MOST_NEAR = 6
-"""Up to so many statements are named where the one that was asked for does not exist."""
-
-
 class Budget(enum.StrEnum):
     """How long the adversary searches."""
 
@@ -116,7 +112,7 @@ def _attacked(
 
 
 def named(text: str) -> Statement:
-    """Return the statement of a name or a title.
+    """Return the statement of a name, a title, or the table's short title.
 
     Raises
     ------
@@ -128,29 +124,16 @@ def named(text: str) -> Statement:
     >>> named("Proposition 4").name, named("theorem_5").name
     ('guaranteed_rounds', 'weight_ratio')
     """
-    import difflib
-
     from hilbertsd.report.verdicts import SHORT
-    from hilbertsd.theory import REGISTRY
+    from hilbertsd.theory import REGISTRY, UnknownStatementError
 
-    def plain(words: str) -> str:
-        return " ".join(words.replace("_", " ").lower().split())
-
-    spellings: dict[str, Statement] = {}
-    for claim in REGISTRY.values():
-        for words in (claim.name, claim.title, SHORT.get(claim.name, claim.title)):
-            spellings.setdefault(plain(words), claim)
-    asked = plain(text)
-    if asked in spellings:
-        return spellings[asked]
-    near = [words for words in spellings if asked and asked in words]
-    near = near or difflib.get_close_matches(asked, spellings)
-    names = list(dict.fromkeys(spellings[words].name for words in near))[:MOST_NEAR]
-    meant = f"; did you mean {', '.join(names)}?" if names else "."
-    raise HilbertSDError(
-        f"there is no statement {text!r}{meant} 'hilbertsd verify -v' lists all {len(REGISTRY)} "
-        "with their names"
-    )
+    in_table = {title.lower(): name for name, title in SHORT.items()}
+    try:
+        return REGISTRY[in_table.get(text.lower(), text)]
+    except UnknownStatementError as error:
+        raise HilbertSDError(
+            f"{error} 'hilbertsd verify -v' lists all {len(REGISTRY)} with their names"
+        ) from None
 
 
 def efforts() -> dict[Budget, Effort]:

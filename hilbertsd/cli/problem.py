@@ -61,7 +61,9 @@ class Problem:
         """Data and kernel, for a figure."""
         return f"{self.heading['data']}, {self.kernel!r}"
 
-    def solve(self, phase: Callable[[str], None]) -> Distillation:
+    def solve(
+        self, phase: Callable[[str], None], *, keep_eigenvectors: bool = False
+    ) -> Distillation:
         """Run the chain, naming its phases; the result's provenance says what was asked."""
         y = self.data.y
         phase("Gram matrix")
@@ -71,7 +73,11 @@ class Problem:
         del G
         phase("rounds")
         eps = self.tolerance.values(y, decomposition, joint=self.joint)
-        result = self_distill(decomposition, y, eps, self.rounds, joint=self.joint)
+        result = self_distill(
+            *(decomposition, y, eps, self.rounds),
+            joint=self.joint,
+            keep_eigenvectors=keep_eigenvectors,
+        )
         record = self.data.record | {"kernel": repr(self.kernel), "eps": str(self.tolerance)}
         return dataclasses.replace(result, provenance=result.provenance | {"problem": record})
 

@@ -36,9 +36,9 @@ def verify(
     """Run a chain and check every statement of the theory on it.
 
     Each line is a statement at the place where it is nearest to failing: lower <= actual <= upper,
-    the slack relative to the statement's scale, and how nearly it is attained. A statement holds,
-    is vacuous (it says no more than is known without it), is open (whether it applies is within
-    rounding), is not applicable, or fails. Without arguments: the illustrative example of Mobahi,
+    the slack relative to the statement's scale, and how nearly it is attained there. A statement
+    holds, is vacuous (it says no more than is known without it), is undecided within the chain's
+    own error, is not applicable, or fails. Without arguments: the illustrative example of Mobahi,
     Farajtabar & Bartlett (2020). Writes verdicts.json, verdicts.txt and the figure bounds, of
     values between their bounds; the chain itself is written by distill.
     """
@@ -49,11 +49,12 @@ def verify(
     with progress.phases() as phase:
         phase("kernel and data")
         problem = pose(options)
-        result = problem.solve(phase)
+        result = problem.solve(phase, keep_eigenvectors=True)
         phase("statements")
         from hilbertsd.report import verdicts
+        from hilbertsd.theory import check
 
-        found = verdicts.readings(result)
+        found = check(result)
     document = verdicts.to_json(result, found)
     if json:
         show(document)
@@ -67,7 +68,7 @@ def verify(
             written = _write(folder, problem, result, texts)
         if not json:
             show(f"{written}\n")
-    if verdicts.counts(found)["fails"]:
+    if found.counts["fails"]:
         raise typer.Exit(FAILED)
 
 

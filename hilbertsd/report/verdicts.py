@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hilbertsd.report.chain import heading_of
 from hilbertsd.report.layout import WIDTH, grid, plain
 from hilbertsd.report.numbers import number_text, percent, span
-from hilbertsd.theory import REGISTRY, Chain, Statement, Verdict, check, views
+from hilbertsd.theory import REGISTRY, Verdict, Verdicts, views
 from hilbertsd.version import __version__
 
 if TYPE_CHECKING:
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
 
     from hilbertsd.distillation import Distillation
 
-FORMAT, VERSION = "hilbertsd-verdicts", 1
+FORMAT, VERSION = "hilbertsd-verdicts", 2
 WORDS = {
     "holds": "holds",
     "vacuous": "vacuous",
-    "undecided": "open",
+    "undecided": "undecided",
     "not applicable": "n/a",
     "fails": "FAILS",
 }
@@ -48,79 +47,32 @@ SHORT = {
 }
 """Titles for the table's lines where the statement's own takes more than one."""
 COLUMNS = (
-    "A line shows the place that is nearest to failing. slack: how far that is, relative to the "
-    "statement's scale. tight: how nearly the bound is attained anywhere, 100% is equality, 0% "
-    "says no more than is known without it."
+    "A line shows the place that is nearest to failing, of those where the statement says "
+    "something. slack: how far that is, relative to the statement's scale. tight: how nearly the "
+    "bound is attained there; 100% is equality, 0% says no more than is known without it."
 )
 OUTPUT_COLUMN = " out: the output that is nearest; a count of outputs where not all agree."
+LOOKS = {"fails": "bold red", "undecided": "bold yellow", "holds": "green"}
 WORST = ("fails", "undecided", "holds", "vacuous", "not applicable")
 """Of several outputs the line of a statement shows the first of these, and of it the tightest."""
 
 
-class Reading(NamedTuple):
-    """A verdict, and the numbers at the place where it is closest to failing."""
+def to_json(result: Distillation, found: Verdicts) -> str:
+    """Encode the verdicts; what is not finite becomes null.
 
-    statement: Statement
-    verdict: Verdict
-    lower: float
-    actual: float
-    upper: float
-    """NaN where there are none, -inf and inf where the claim has no such side."""
-    start: int = 0
-    """The round from which the statement speaks, and which it calls round 0."""
-
-
-def readings(result: Distillation) -> tuple[Reading, ...]:
-    """Check every statement on a chain, and read the numbers where the slack is smallest.
-
-    Raises
-    ------
-    HilbertSDError
-        If the result does not hold every eigenvalue.
-
-    Examples
-    --------
-    >>> import hilbertsd as hsd
-    >>> from hilbertsd.theory.examples import headline
-    >>> found = {r.verdict.statement: r for r in readings(hsd.self_distill(*headline()))}
-    >>> proposition_4 = found["guaranteed_rounds"]
-    >>> print(f"{proposition_4.lower:.2f} <= {proposition_4.actual:.0f}")
-    3.65 <= 114
+    Parameters
+    ----------
+    result, found
+        A chain and what :func:`hilbertsd.theory.check` says about it.
     """
-    chains: dict[int, dict[str, Chain | None]] = {}
-    found = []
-    for verdict in check(result):
-        output = verdict.output or 0
-        if output not in chains:
-            chains[output] = views(result, output)
-        statement = REGISTRY[verdict.statement]
-        numbers = (np.nan,) * 3
-        chain = chains[output][statement.about]
-        if verdict.where is not None and chain is not None:
-            sides = np.broadcast_arrays(*(np.asarray(v, float) for v in statement.sides(chain)))
-            numbers = tuple(float(side[verdict.where]) for side in sides[:3])
-        found.append(
-            Reading(statement, verdict, *numbers, start=0 if chain is None else chain.start)
-        )
-    return tuple(found)
-
-
-def counts(found: Iterable[Reading]) -> dict[str, int]:
-    """How many verdicts there are of each status."""
-    seen = Counter(reading.verdict.status for reading in found)
-    return {status: seen[status] for status in WORDS}
-
-
-def to_json(result: Distillation, found: Sequence[Reading]) -> str:
-    """Encode the verdicts; what is not finite becomes null."""
     document = {
         "format": FORMAT,
         "version": VERSION,
         "hilbertsd": __version__,
         "problem": result.provenance.get("problem", {}),
         "chain": _chain_record(result),
-        "summary": counts(found),
-        "verdicts": [_record(reading) for reading in found],
+        "summary": found.counts,
+        "verdicts": [_record(verdict) for verdict in found],
     }
     return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
@@ -147,8 +99,8 @@ def _chain_record(result: Distillation) -> dict[str, Any]:
     return record
 
 
-def _record(reading: Reading) -> dict[str, Any]:
-    statement, verdict = reading.statement, reading.verdict
+def _record(verdict: Verdict) -> dict[str, Any]:
+    statement = REGISTRY[verdict.statement]
 
     def finite(value: float | None) -> float | None:
         return None if value is None or not np.isfinite(value) else float(value)
@@ -160,16 +112,17 @@ def _record(reading: Reading) -> dict[str, Any]:
         "section": statement.section,
         "source": statement.source,
         "output": verdict.output,
-        "from_round": reading.start,
+        "from_round": verdict.start,
         "status": verdict.status,
         "why": verdict.why,
-        "lower": finite(reading.lower),
-        "actual": finite(reading.actual),
-        "upper": finite(reading.upper),
+        "lower": finite(verdict.lower),
+        "actual": finite(verdict.actual),
+        "upper": finite(verdict.upper),
         "slack": finite(verdict.slack),
         "tightness": finite(verdict.tightness),
         "tolerance": finite(verdict.tolerance),
         "where": None if verdict.where is None else list(verdict.where),
+        "place": verdict.place,
     }
 
 
@@ -190,7 +143,7 @@ def text(
     Parameters
     ----------
     result, found
-        A chain and its :func:`readings`.
+        A chain and what :func:`hilbertsd.theory.check` says about it.
     heading
         Lines to put first, as for :func:`hilbertsd.report.chain.text`.
     verbose
@@ -199,52 +152,51 @@ def text(
     from rich.console import Group
     from rich.text import Text
 
-    several = len({reading.verdict.output for reading in found}) > 1
+    several = len({verdict.output for verdict in found}) > 1
     lines = [_dates(result), *_start(result)]
     parts: list[RenderableType] = [grid(heading_of(result, heading or {})), *map(Text, lines)]
     if not (fitted := bool(np.isfinite(result.multipliers).any())):  # little is left to speak of
         parts.append(Text("Everything has collapsed at the start: every fit is the zero function."))
-    shown = [r for r in found if fitted or r.verdict.status != "not applicable"]
+    shown = [v for v in found if fitted or v.status != "not applicable"]
     sections = _sections(shown)
     word_width = max(len(_word(claim)) for _, claims in sections for claim in claims)
     for i, (section, claims) in enumerate(sections):
         table = _details(claims) if verbose else _table(claims, word_width, i == 0, several)
         parts += [Text(), Text(section, style="bold"), table]
-    remarks = [_count(found, several)]
+    remarks = [_count(found, several), *_loudly(found)]
     remarks += _reasons(found, several) if fitted else ["The others are about fits."]
     remarks += [] if verbose else [COLUMNS + (OUTPUT_COLUMN if several else "")]
     parts += [Text(), *map(Text, remarks)]
     return plain(Group(*parts), width=width, terminal=terminal)
 
 
-def _sections(found: Sequence[Reading]) -> list[tuple[str, list[list[Reading]]]]:
-    """The readings of each statement, one an output, by section in the order of the paper."""
-    groups: dict[str, dict[str, list[Reading]]] = {}
-    for reading in found:
-        group = groups.setdefault(reading.statement.section, {})
-        group.setdefault(reading.statement.name, []).append(reading)
+def _sections(found: Iterable[Verdict]) -> list[tuple[str, list[list[Verdict]]]]:
+    """The verdicts on each statement, one an output, by section in the order of the paper."""
+    groups: dict[str, dict[str, list[Verdict]]] = {}
+    for verdict in found:
+        group = groups.setdefault(REGISTRY[verdict.statement].section, {})
+        group.setdefault(verdict.statement, []).append(verdict)
     return [(section, list(groups[section].values())) for section in sorted(groups)]
 
 
-def _shown(outputs: Sequence[Reading]) -> Reading:
-    """Of the readings of one statement, the one with the least slack of the worst status."""
+def _shown(outputs: Sequence[Verdict]) -> Verdict:
+    """Of the verdicts on one statement, the one with the least slack of the worst status."""
 
-    def order(reading: Reading) -> tuple[int, float]:
-        slack = reading.verdict.slack
-        return WORST.index(reading.verdict.status), np.inf if slack is None else slack
+    def order(verdict: Verdict) -> tuple[int, float]:
+        return WORST.index(verdict.status), np.inf if verdict.slack is None else verdict.slack
 
     return min(outputs, key=order)
 
 
-def _word(outputs: Sequence[Reading]) -> str:
-    seen = counts(outputs)
-    status = _shown(outputs).verdict.status
-    share = "" if seen[status] == len(outputs) else f" {seen[status]}/{len(outputs)}"
+def _word(outputs: Sequence[Verdict]) -> str:
+    status = _shown(outputs).status
+    seen = sum(verdict.status == status for verdict in outputs)
+    share = "" if seen == len(outputs) else f" {seen}/{len(outputs)}"
     return WORDS[status] + share
 
 
 def _table(
-    claims: Sequence[list[Reading]], word_width: int, header: bool, several: bool
+    claims: Sequence[list[Verdict]], word_width: int, header: bool, several: bool
 ) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
@@ -259,13 +211,14 @@ def _table(
         table.add_column("out", justify="right", width=3, overflow="fold")
     table.add_column("", width=word_width, overflow="fold")
     for outputs in claims:
-        shown = _shown(outputs)
-        statement, verdict = shown.statement, shown.verdict
-        slack = verdict.slack
-        if slack is not None and verdict.tolerance is not None and abs(slack) <= verdict.tolerance:
+        verdict = _shown(outputs)
+        statement, slack = REGISTRY[verdict.statement], verdict.slack
+        if verdict.status == "undecided":
+            slack = None
+        elif slack is not None and abs(slack) <= (verdict.tolerance or 0.0):
             slack = 0.0  # equality, within rounding
-        numbers = (shown.lower, shown.actual, shown.upper, slack)
-        look = {"fails": "bold red", "holds": "green"}.get(verdict.status, "dim")
+        numbers = (verdict.lower, verdict.actual, verdict.upper, slack)
+        look = LOOKS.get(verdict.status, "dim")
         which = "" if slack is None or verdict.output is None else str(verdict.output)
         table.add_row(
             Text(SHORT.get(statement.name, statement.title)),
@@ -277,23 +230,23 @@ def _table(
     return table
 
 
-def _details(claims: Sequence[list[Reading]]) -> RenderableType:
+def _details(claims: Sequence[list[Verdict]]) -> RenderableType:
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
 
     blocks: list[RenderableType] = []
     for outputs in claims:
-        shown = _shown(outputs)
-        statement, verdict = shown.statement, shown.verdict
+        verdict = _shown(outputs)
+        statement = REGISTRY[verdict.statement]
         claim = " ".join((statement.__doc__ or "").strip().split("\n\n")[0].split())
         lines = [claim, f"{statement.kind}; {statement.source}"]
-        if shown.start:
-            lines.append(f"of the chain from round {shown.start} on, which it calls round 0")
+        if verdict.start:
+            lines.append(f"of the chain from round {verdict.start} on, which it calls round 0")
         if verdict.slack is not None and verdict.tolerance is not None:
             lines.append(
                 f"slack {verdict.slack:.3g}, rounding {verdict.tolerance:.1g}"
-                + ("" if verdict.tightness is None else f", tight to {verdict.tightness:.3g}")
+                + ("" if verdict.tightness is None else f", tight {verdict.tightness:.3g}")
             )
         where = "" if verdict.output is None else f" (output {verdict.output})"
         lines.append(f"{verdict.why}{where}")
@@ -336,9 +289,9 @@ def _start(result: Distillation) -> list[str]:
     ]
 
 
-def _count(found: Sequence[Reading], several: bool) -> str:
-    seen, statements = counts(found), len({reading.statement.name for reading in found})
-    outputs = len({reading.verdict.output for reading in found})
+def _count(found: Verdicts, several: bool) -> str:
+    seen, statements = found.counts, len({verdict.statement for verdict in found})
+    outputs = len({verdict.output for verdict in found})
     on = f" on {outputs} outputs, {statements * outputs} verdicts" if several else ""
     return (
         f"{statements} statements{on}: {seen['holds']} hold, {seen['vacuous']} vacuous, "
@@ -347,18 +300,30 @@ def _count(found: Sequence[Reading], several: bool) -> str:
     )
 
 
-def _reasons(found: Sequence[Reading], several: bool) -> list[str]:
+def _loudly(found: Verdicts) -> list[str]:
+    """What nobody should miss: that some statements were not decided."""
+    count = found.counts["undecided"]
+    if not count:
+        return []
+    return [
+        f"NOT CHECKED: {count} of {len(found)} verdicts. Rounding errors of this chain are too "
+        "large to say whether these statements hold, or whether they apply; 'hilbertsd certify' "
+        "decides without rounding, up to 300 points."
+    ]
+
+
+def _reasons(found: Verdicts, several: bool) -> list[str]:
     """What does not simply hold, by its reason."""
-    outputs = len({reading.verdict.output for reading in found})
+    outputs = len({verdict.output for verdict in found})
     reasons: dict[tuple[str, str], dict[str, int]] = {}
-    for reading in found:
-        statement, verdict = reading.statement, reading.verdict
+    for verdict in found:
         if verdict.status == "holds":
             continue
-        why = verdict.why.partition(":")[0] if verdict.status == "vacuous" else verdict.why
-        if verdict.status == "not applicable" and reading.start:
-            why += f" (of the chain from round {reading.start} on)"
-        title = statement.title
+        numbered = verdict.status in ("vacuous", "undecided")
+        why = verdict.why.partition(":")[0] if numbered else verdict.why
+        if verdict.status == "not applicable" and verdict.start:
+            why += f" (of the chain from round {verdict.start} on)"
+        title = verdict.title
         if verdict.status == "fails" and several:
             title += f", output {verdict.output}"
         titles = reasons.setdefault((verdict.status, why), {})

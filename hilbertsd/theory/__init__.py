@@ -19,8 +19,16 @@ from hilbertsd.theory import generalization
 # isort: on
 from hilbertsd.theory import examples
 from hilbertsd.theory.chain import Chain, views
-from hilbertsd.theory.judge import Verdict, check, judge
-from hilbertsd.theory.statement import REGISTRY, Check, Hypothesis, NotApplicable, Statement
+from hilbertsd.theory.judge import check, judge
+from hilbertsd.theory.statement import (
+    REGISTRY,
+    Check,
+    Hypothesis,
+    NotApplicable,
+    Statement,
+    UnknownStatementError,
+)
+from hilbertsd.theory.verdicts import Verdict, Verdicts
 
 __all__ = [
     "REGISTRY",
@@ -29,7 +37,9 @@ __all__ = [
     "Hypothesis",
     "NotApplicable",
     "Statement",
+    "UnknownStatementError",
     "Verdict",
+    "Verdicts",
     "check",
     "collapse",
     "early_stopping",

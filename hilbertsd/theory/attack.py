@@ -277,13 +277,8 @@ def attack(
 
 
 def find(statement: Statement | str) -> Statement:
-    """Return a statement, looked up where only its name is given."""
-    if isinstance(statement, Statement):
-        return statement
-    if statement not in REGISTRY:
-        known = ", ".join(REGISTRY) or "none is registered"
-        raise HilbertSDError(f"there is no statement {statement!r}; choose from: {known}")
-    return REGISTRY[statement]
+    """Return a statement, looked up where only its name or title is given."""
+    return statement if isinstance(statement, Statement) else REGISTRY[statement]
 
 
 def search(

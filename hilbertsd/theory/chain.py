@@ -19,6 +19,9 @@ from hilbertsd.distillation import Distillation
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.spectrum import TIE_TOLERANCE
 
+CONSISTENT = 1e-10
+"""Label ratios agree with the labels to this share, and their own error."""
+
 
 @dataclass(frozen=True)
 class Chain:
@@ -61,6 +64,11 @@ class Chain:
     columns
         (n+1, m, Q) coordinates of each output where one tolerance is joint to several, and z
         holds their row norms; else None.
+    labels
+        (n+1, m) what a result hands out as its labels, in the coordinates of z; z itself comes
+        from the basis weights. None: nothing else is known than z.
+    coefficients
+        (n, m) the same of its dual coefficients: the solution b_t of (c_t I + D) b_t = z_t.
     """
 
     xp: ModuleType
@@ -77,6 +85,8 @@ class Chain:
     decided: bool = True
     distinct: tuple[int, ...] | None = None
     columns: Any = None
+    labels: Any = None
+    coefficients: Any = None
 
     @property
     def fits(self) -> int:
@@ -162,14 +172,20 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
     spectral measure of the labels only. A chain ends before the first fit of labels with r_t = 1
     within rounding: whether there is one is not known.
 
+    Labels and coefficients are those that the result hands out: projected where it keeps
+    eigenvectors; else a direction is taken from the basis weights, and only the norms of the
+    labels and of what the coefficients leave of (c_t I + G) β_t = y_t are the result's.
+
     Raises
     ------
     HilbertSDError
-        If the result does not hold every eigenvalue.
+        If the result does not hold every eigenvalue, or its label ratios are not those of its
+        labels and tolerances.
     """
     if result.spectrum is None or result.spectrum.kind != "exact":
         raise HilbertSDError("the statements need every eigenvalue; use method='dense'")
     spectrum = result.spectrum
+    _require_consistent(result, output)
 
     def of(values: np.ndarray, rank: int) -> np.ndarray:
         return values[..., output] if values.ndim == rank else values
@@ -192,6 +208,7 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
         z = kept * np.sqrt(np.sum(spectrum.coordinates[inside] ** 2, axis=1))
     else:
         z = kept * of(spectrum.coordinates, 2)[inside]
+    labels, coefficients = _handed_out(result, output, z, c[:n], d)
     size = len(spectrum.eigenvalues)
     s = np.sqrt(size * np.append(eps, eps[-1])[: n + 1])
     s_range = s.copy()
@@ -214,6 +231,8 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
         constant=constant,
         null=size * floor,
         columns=columns,
+        labels=labels,
+        coefficients=coefficients,
         errors=errors,
         **common,
     )
@@ -233,10 +252,73 @@ def views(result: Distillation, output: int = 0) -> dict[str, Chain | None]:
         start=1,
         constant=constant,
         columns=outputs,
+        labels=labels[1:],
+        coefficients=coefficients[1:],
         errors=errors[1:],
         **common,
     )
     return {"rounds": whole, "chain": later}
+
+
+def _output(values: np.ndarray, output: int, joint: bool) -> np.ndarray:
+    """(.., K, q) the columns of one chain: of one output, or of all where they are joint."""
+    if values.ndim == 2:
+        return values[..., None]
+    return values if joint else values[..., output : output + 1]
+
+
+def _norms(columns: np.ndarray) -> np.ndarray:
+    """Frobenius norms over the last two axes, without overflow or underflow of squares."""
+    largest = np.max(np.abs(columns), axis=(-2, -1), keepdims=True)
+    scaled = columns / np.where(largest > 0, largest, 1.0)
+    return largest[..., 0, 0] * np.sqrt(np.sum(scaled**2, axis=(-2, -1)))
+
+
+def _require_consistent(result: Distillation, output: int) -> None:
+    """Refuse label ratios that are not ‖y_t‖/√(K ε_t), which is what the word means."""
+    size, index = result.labels.shape[1], (..., output) if result.labels.ndim == 3 else ...
+    eps, ratios, errors = (
+        of[index] for of in (result.eps, result.label_ratios, result.label_ratio_error)
+    )
+    norms = _norms(_output(result.labels, output, result.joint))
+    expected = norms / np.sqrt(size * np.append(eps, eps[-1]))
+    agree = np.abs(ratios - expected) <= errors + CONSISTENT * expected
+    if not agree.all():
+        t = int(np.argmin(agree))
+        raise HilbertSDError(
+            f"this result contradicts itself: label_ratios[{t}] is {ratios[t]:.6g}, but "
+            f"‖labels[{t}]‖/√(K eps) is {expected[t]:.6g}; check what self_distill returned"
+        )
+
+
+def _handed_out(
+    result: Distillation, output: int, z: np.ndarray, c: np.ndarray, d: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The labels (n+1, m) and dual coefficients (n, m) of a result, in the coordinates of z.
+
+    What eigenvectors would tell is taken from z where there are none.
+    """
+    n, spectrum = len(c), result.spectrum
+    assert spectrum is not None
+    y = _output(result.labels[: n + 1], output, result.joint)
+    beta = _output(result.dual_coef[:n], output, result.joint)
+    if spectrum.eigenvectors is not None:
+        inside = spectrum.eigenvectors[:, spectrum.eigenvalues > 0].T
+        return tuple(_across(inside @ of, result.joint) for of in (y, beta))
+    own = np.sqrt(np.sum(z**2, axis=1))
+    shares = np.divide(_norms(y), own, out=np.ones(n + 1), where=own > 0)
+    shares[0] = 1.0  # y_0 may have a part in the null space
+    defects = _norms(y[:-1] - y[1:] - c[:, None, None] * beta)
+    if n:  # what coefficients leave of round 0 is the null space's
+        floor = np.ravel(spectrum.residual_floor)[0 if result.joint else output]
+        defects[0] = abs(defects[0] - np.sqrt(y.shape[1] * floor))
+    spread = defects[:, None] / np.sqrt(max(len(d), 1))
+    return shares[:, None] * z, (z[:-1] + spread) / (c[:, None] + d)
+
+
+def _across(columns: np.ndarray, joint: bool) -> np.ndarray:
+    """One output as it is, joint ones by their row norms."""
+    return np.sqrt(np.sum(columns**2, axis=-1)) if joint else columns[..., 0]
 
 
 def _errors(result: Distillation, n: int, output: int) -> np.ndarray:

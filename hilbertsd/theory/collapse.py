@@ -251,6 +251,7 @@ def guaranteed_rounds(chain: Chain) -> Check:
     requires=(a_fit,),
     tight="the rate is exact",
     depends="first round",
+    axes=("tolerance",),
 )
 def guaranteed_rounds_near_interpolation(chain: Chain) -> Check:
     r"""t̲/(‖y‖/(κ√(Kε))) → 1 as ε → 0: it lies between 1 − 1/r_0 and 1.

@@ -26,6 +26,7 @@ INF = float("inf")
     requires=(a_fit, distinct_eigenvalues),
     tight="c → ∞ (ε → ‖y‖²/K) from above, c → 0 from below",
     depends="own round",
+    axes=("round", "pair"),
 )
 def early_stopping_ratio(chain: Chain) -> Check:
     r"""0 <= log A_t[k]/A_t[j] <= log d_k/d_j for d_k > d_j: one fit, whatever its tolerance.
@@ -47,6 +48,7 @@ def early_stopping_ratio(chain: Chain) -> Check:
     requires=(a_fit, distinct_eigenvalues),
     tight="c_i → ∞ in every round: the supremum over problems, attained on none",
     depends="rounds so far",
+    axes=("round", "pair"),
 )
 def self_distillation_ratio(chain: Chain) -> Check:
     r"""The ceiling of log B_t[k]/B_t[j], (t + 1) log d_k/d_j, rises with every round.

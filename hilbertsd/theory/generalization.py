@@ -145,6 +145,7 @@ def rademacher_decreases(chain: Chain) -> Check:
     requires=(a_fit,),
     tight="h eigenvalues far above the bound, the others far below",
     depends="rounds so far",
+    axes=("round", "head"),
 )
 def local_rademacher_bound(chain: Chain) -> Check:
     r"""r* <= U_h = h/K + √((1/K) Σ_{j>h} d†_j) for every h: (1/K) Σ_j min(U_h, d†_j) <= U_h².
@@ -170,6 +171,7 @@ def local_rademacher_bound(chain: Chain) -> Check:
     about="rounds",
     requires=(two_fits,),
     depends="rounds so far",
+    axes=("round", "head"),
 )
 def local_rademacher_decreases(chain: Chain) -> Check:
     r"""h/K + √((1/K) Σ_{j>h} d†_j) decreases from round to round for every h < m, so its minimum.

@@ -2,67 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from hilbertsd.distillation import Distillation
+from hilbertsd.errors import HilbertSDError
 from hilbertsd.theory.chain import Chain, views
 from hilbertsd.theory.statement import REGISTRY, Check, Statement
-
-Status = Literal["holds", "vacuous", "undecided", "not applicable", "fails"]
+from hilbertsd.theory.verdicts import Status, Verdict, Verdicts
 
 ROUNDING = 16 * float(np.finfo(float).eps)
-"""Rounding of both sides, relative to a check's scale, for each coordinate and each round: the
-sums have m terms, the products n factors, and the multiplier is solved to a few units."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one statement on one chain.
-
-    Attributes
-    ----------
-    statement
-        Its name in the registry.
-    status
-        ``"holds"``; ``"vacuous"``: it holds, and says nothing that was not known without it;
-        ``"undecided"``: whether it applies is within rounding;
-        ``"not applicable"``: a hypothesis fails; ``"fails"``: violated beyond rounding.
-    why
-        One sentence: the hypothesis that fails, what is known already, or what is violated.
-    slack
-        Smallest distance to a violation, relative to the check's scale; negative within
-        ``tolerance`` is rounding. None where not applicable.
-    tightness
-        How nearly it is attained, from 0 (says no more than is known anyway, or is far away) to
-        1 (equality). None for identities and where not applicable.
-    where
-        Index of the smallest slack in the check's arrays, for instance the round.
-    tolerance
-        What counts as rounding there: that of the sums, and the estimated errors of the rounds
-        that the entry depends on.
-    output
-        The output that the chain belongs to; None where there is one chain.
-    """
-
-    statement: str
-    status: Status
-    why: str
-    slack: float | None = None
-    tightness: float | None = None
-    where: tuple[int, ...] | None = None
-    tolerance: float | None = None
-    output: int | None = None
+"""Rounding of both sides, relative to a check's scale, for each point and each round: the sums have
+up to K terms, the products n factors, and the multiplier is solved to a few units."""
+DECIDABLE = 1e-3
+"""Largest tolerance, as a share of a check's scale, with which a statement is decided: a claim that
+may be off by more than a thousandth of what it compares has not been looked at."""
 
 
 def judge(statement: Statement, chain: Chain | None, output: int | None = None) -> Verdict:
     """Evaluate a statement on a chain of floats.
 
-    Finiteness is checked first. A violation counts from ``ROUNDING`` (n + m) plus the largest
-    error estimate of the rounds that the entry depends on, relative to the check's scale: a last
-    round that is ill-conditioned excuses nothing before it.
+    A violation counts from ``ROUNDING`` (n + K) plus the largest error estimate of the rounds that
+    the entry depends on, relative to the check's scale: a last round that is ill-conditioned
+    excuses nothing before it. Where that exceeds ``DECIDABLE`` the verdict is ``"undecided"``,
+    unless an entry is violated beyond it. What is not finite elsewhere fails.
+
+    The numbers of the verdict are those of the entry with the least slack among all that are
+    violated; else among all that say something, and can be decided, where there are any.
 
     Parameters
     ----------
@@ -73,65 +41,106 @@ def judge(statement: Statement, chain: Chain | None, output: int | None = None) 
     output
         Copied to the verdict.
     """
-    name = statement.name
+    start = 0 if chain is None else chain.start
 
-    def inapplicable(why: str) -> Verdict:
-        return Verdict(name, "not applicable", f"it needs {why}", output=output)
+    def verdict(status: Status, why: str) -> Verdict:
+        return Verdict(statement.name, statement.title, status, why, output=output, start=start)
 
     if chain is None:
-        return inapplicable("a non-trivial fit of labels in the range of G")
+        why = "it needs a non-trivial fit of labels in the range of G"
+        return verdict("not applicable", why)
     if (hypothesis := statement.missing(chain)) is not None:
         if hypothesis.counts and not chain.decided:
             t = chain.start + chain.fits
             why = f"it needs {hypothesis.name}, and r_{t} equals 1 within its rounding error"
-            return Verdict(name, "undecided", why, output=output)
-        return inapplicable(hypothesis.name)
+            return verdict("undecided", why)
+        return verdict("not applicable", f"it needs {hypothesis.name}")
     with np.errstate(all="ignore"):  # what is not finite is found out below
         check = _floats(statement.sides(chain))
-    if (why := _not_finite(check)) is not None:
-        return Verdict(name, "fails", why, output=output)
     tolerance = _tolerance(statement, chain, check.actual.shape)
-    slack = _slack(check)
-    violated = slack < -tolerance
-    shown = np.where(violated, slack, np.inf) if violated.any() else slack
-    where = tuple(int(i) for i in np.unravel_index(np.argmin(shown), slack.shape))
-    identity = statement.kind == "identity"
-    informative = identity or bool(_informative(check, tolerance).any())
-    tightness = None if identity else _tightness(check) if informative else 0.0
-    numbers = ", ".join(
-        f"{field} {float(getattr(check, field)[where]):.6g}"
-        for field in ("lower", "actual", "upper")
-        if np.isfinite(getattr(check, field)[where])
+    loose = tolerance > DECIDABLE
+    if (why := _not_finite(check, ~loose)) is not None:
+        return verdict("fails", why)
+    with np.errstate(invalid="ignore"):
+        below, above = (_side(check, side, tolerance) for side in ("lower", "upper"))
+        slack = np.fmin(below.slack, above.slack)
+        violated = slack < -tolerance
+    says = np.where(statement.kind == "identity", True, below.says | above.says)
+    useful = np.fmin(
+        np.where(below.says, below.slack, np.inf), np.where(above.says, above.slack, np.inf)
     )
-    status: Status
+    found: Status
     if violated.any():
-        status, why = "fails", f"violated at {where}: {numbers}"
-    elif not informative:
-        status, why = "vacuous", f"it says no more than is known without it: {numbers}"
+        found, shown = "fails", np.where(violated, slack, np.inf)
+    elif loose.any():
+        found, shown = "undecided", np.where(loose, np.inf, useful if says.any() else slack)
+    elif says.any():
+        found, shown = "holds", slack if statement.kind == "identity" else useful
     else:
-        status, why = "holds", f"nearest at {where}: {numbers}" if where else numbers
-    at_worst = float(slack[where]), tightness, where, float(tolerance[where])
-    return Verdict(name, status, why, *at_worst, output)
+        found, shown = "vacuous", slack
+    where = tuple(int(i) for i in np.unravel_index(np.argmin(shown), slack.shape))
+    place = _place(statement, chain, check.actual.shape, where)
+    lower, actual, upper = (float(side[where]) for side in check[:3])
+    numbers = " <= ".join(f"{v:.6g}" for v in (lower, actual, upper) if np.isfinite(v))
+    if statement.kind == "identity":
+        numbers = f"{lower:.6g} = {actual:.6g}"
+    at = f"at {place}: {numbers}" if place else numbers
+    first = np.unravel_index(np.argmax(loose), loose.shape)
+    if found == "undecided":
+        open_from = _place(statement, chain, check.actual.shape, first)
+        error = f"{tolerance[first]:.1g}" if np.isfinite(tolerance[first]) else "no sure digit"
+        why = f"the chain's own error exceeds {DECIDABLE:.1%} of what is compared: {error}" + (
+            f" from {open_from} on" if open_from else ""
+        )
+    else:
+        why = {
+            "fails": f"violated {at}",
+            "holds": f"nearest {at}" if place else numbers,
+            "vacuous": f"it says no more than is known without it: {numbers}",
+        }[found]
+    return Verdict(
+        statement.name,
+        statement.title,
+        found,
+        why,
+        lower,
+        actual,
+        upper,
+        slack=float(shown[where] if np.isfinite(shown[where]) else slack[where]),
+        tightness=None if loose[where] else _tightness(statement, below, above, where),
+        tolerance=float(tolerance[first] if found == "undecided" else tolerance[where]),
+        where=where,
+        place=place,
+        output=output,
+        start=start,
+    )
 
 
-def check(result: Distillation) -> tuple[Verdict, ...]:
-    """Check every statement of the theory on a chain.
+def check(result: Distillation, statements: Iterable[Statement | str] | None = None) -> Verdicts:
+    """Check every statement of the theory, or some, on a chain.
+
+    What is looked at is what the result hands out: its multipliers, and its labels and dual
+    coefficients, by their coordinates if it keeps eigenvectors
+    (``self_distill(..., keep_eigenvectors=True)``), else by norms alone.
 
     Parameters
     ----------
     result
         From :func:`hilbertsd.self_distill`, with every eigenvalue.
+    statements
+        Statements, their names or their titles; all of ``REGISTRY`` by default.
 
     Returns
     -------
-    tuple of Verdict
+    Verdicts
         In the order of the paper; for several outputs with separate tolerances one verdict a
         statement and output.
 
     Raises
     ------
     HilbertSDError
-        If the result does not hold every eigenvalue.
+        If the result does not hold every eigenvalue, or contradicts itself: label ratios that are
+        not those of its labels and tolerances. If there is no such statement.
 
     Examples
     --------
@@ -142,18 +151,32 @@ def check(result: Distillation) -> tuple[Verdict, ...]:
     >>> x, y = hsd.datasets.example()
     >>> G = hsd.gram(hsd.kernels.cubic_spline(), x)
     >>> verdicts = theory.check(hsd.self_distill(G, y, eps=0.045, rounds=10))
-    >>> any(v.status == "fails" for v in verdicts)
-    False
-    >>> [v.status for v in verdicts if v.statement in ("guaranteed_rounds", "rounds_at_most")]
-    ['vacuous', 'holds']
+    >>> verdicts.counts["fails"]
+    0
+    >>> found = verdicts["Proposition 4"]
+    >>> print(found.status, f"{found.lower:.1g} <= {found.actual:g}")
+    vacuous 0.0006 <= 4
     """
+    if not isinstance(result, Distillation):
+        raise HilbertSDError(
+            f"check takes the Distillation that self_distill returns, not {type(result).__name__}"
+        )
+    chosen = REGISTRY.values() if statements is None else [_named(s) for s in _listed(statements)]
     several = result.labels.ndim == 3 and not result.joint
     verdicts = []
     for output in range(result.labels.shape[2] if several else 1):
         chains = views(result, output)
         label = output if several else None
-        verdicts += [judge(s, chains[s.about], label) for s in REGISTRY.values()]
-    return tuple(verdicts)
+        verdicts += [judge(s, chains[s.about], label) for s in chosen]
+    return Verdicts(verdicts)
+
+
+def _listed(statements: Iterable[Statement | str] | str | Statement) -> list[Statement | str]:
+    return [statements] if isinstance(statements, (str, Statement)) else list(statements)
+
+
+def _named(statement: Statement | str) -> Statement:
+    return statement if isinstance(statement, Statement) else REGISTRY[statement]
 
 
 def _tolerance(statement: Statement, chain: Chain, shape: tuple[int, ...]) -> np.ndarray:
@@ -163,13 +186,29 @@ def _tolerance(statement: Statement, chain: Chain, shape: tuple[int, ...]) -> np
     reach = statement.depends
     if reach in ("own round", "rounds so far"):
         errors = errors if reach == "own round" else np.maximum.accumulate(errors)
-        first = max(n - shape[0], 0)  # a comparison of neighbours has one entry less
+        first = _first_round(chain, shape)
         errors = errors[first : first + shape[0]].reshape(-1, *(1 for _ in shape[1:]))
     elif reach == "first round" or (reach == "number of fits" and chain.decided):
         errors = errors[0]
     else:
         errors = errors.max()
-    return np.broadcast_to(ROUNDING * (n + len(chain.d)) + errors, shape)
+    return np.broadcast_to(ROUNDING * (n + chain.size) + errors, shape)
+
+
+def _first_round(chain: Chain, shape: tuple[int, ...]) -> int:
+    """The round of the first entry: a comparison of neighbours has one less, and is the later's."""
+    return max(chain.fits - shape[0], 0)
+
+
+def _place(
+    statement: Statement, chain: Chain, shape: tuple[int, ...], where: Iterable[np.integer | int]
+) -> str:
+    """An index in words, with rounds as the user counts them."""
+    words = []
+    for axis, index in zip(statement.axes_of(len(shape)), where, strict=True):
+        offset = chain.start + _first_round(chain, shape) if axis == "round" else 0
+        words.append(f"{axis} {int(index) + offset}")
+    return ", ".join(words)
 
 
 def _floats(check: Check) -> Check:
@@ -177,46 +216,58 @@ def _floats(check: Check) -> Check:
     return Check(*np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in check)))
 
 
-def _not_finite(check: Check) -> str | None:
+def _not_finite(check: Check, decidable: np.ndarray) -> str | None:
     sides = {
         "the actual value": np.isfinite(check.actual),
         "the scale": np.isfinite(check.scale) & (check.scale >= 0),
         "the lower side": np.isfinite(check.lower) | (check.lower == -np.inf),
         "the upper side": np.isfinite(check.upper) | (check.upper == np.inf),
     }
-    bad = next((side for side, fine in sides.items() if not fine.all()), None)
+    bad = next((side for side, fine in sides.items() if not fine[decidable].all()), None)
     return None if bad is None else f"{bad} is not finite"
 
 
-def _slack(check: Check) -> np.ndarray:
-    gap = np.minimum(check.actual - check.lower, check.upper - check.actual)
+class _Side(NamedTuple):
+    """One side of a check, entry by entry."""
+
+    slack: np.ndarray
+    """Distance to a violation over the scale; inf where there is no such side."""
+    says: np.ndarray
+    """Whether the bound says more than is known without it, beyond rounding."""
+    share: np.ndarray
+    """How nearly it is attained; nan where that has no measure."""
+
+
+def _side(check: Check, side: Literal["lower", "upper"], tolerance: np.ndarray) -> _Side:
+    sign, bound = (1, check.lower) if side == "lower" else (-1, check.upper)
+    known = check.trivial_lower if side == "lower" else check.trivial_upper
+    gap = sign * (check.actual - bound)
     # where both sides are below rounding of zero there is no scale: nothing but the sign counts
     exact = np.where(gap >= 0, 0.0, -np.inf)
-    return np.divide(gap, check.scale, out=exact, where=check.scale > 0)
+    slack = np.divide(gap, check.scale, out=exact, where=check.scale > 0)
+    slack = np.where(np.isfinite(bound), slack, np.inf)
+    says = np.isfinite(bound) & (sign * (bound - known) > tolerance * check.scale)
+    return _Side(slack, says, _share(sign, check.actual, bound, known))
 
 
-def _informative(check: Check, tolerance: np.ndarray) -> np.ndarray:
-    """Where the bound says more than is known without it, beyond rounding."""
-    rounding = tolerance * check.scale
-    with np.errstate(invalid="ignore"):  # inf − inf: neither side says anything
-        return (check.lower - check.trivial_lower > rounding) | (
-            check.trivial_upper - check.upper > rounding
-        )
+def _share(sign: int, actual: np.ndarray, bound: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Of what is true beyond what is known, the share that the bound says; see Verdict."""
+    compares = np.isfinite(known)
+    low, high = (bound, actual) if sign > 0 else (actual, bound)
+    # with nothing known, the ratio of both sides; a bound of 0 has none
+    says = np.where(compares, sign * (bound - known), np.where(low > 0, low, np.nan))
+    true = np.where(compares, sign * (actual - known), high)
+    nothing = np.where(says > 0, 1.0, says * 0)  # both sides within rounding of what is known
+    share = np.divide(says, true, out=nothing, where=true > 0)
+    return np.where(np.isfinite(bound), np.clip(share, 0.0, 1.0), np.nan)
 
 
-def _tightness(check: Check) -> float:
-    """Best share of what the bound says, beyond what is known, in what is true beyond it."""
-    best = 0.0
-    for bound, trivial, sign in (
-        (check.lower, check.trivial_lower, 1),
-        (check.upper, check.trivial_upper, -1),
-    ):
-        there = np.isfinite(bound)
-        # with nothing known to compare with, the scale is the yardstick
-        known = np.where(np.isfinite(trivial), trivial, bound - sign * check.scale)
-        with np.errstate(invalid="ignore"):
-            says = np.where(there, sign * (bound - known), 0.0)
-            true = np.where(there, sign * (check.actual - known), 1.0)
-        share = np.divide(says, true, out=np.zeros_like(says), where=(true > 0) & (says > 0))
-        best = max(best, float(np.minimum(share, 1.0).max()))
-    return best
+def _tightness(
+    statement: Statement, below: _Side, above: _Side, where: tuple[int, ...]
+) -> float | None:
+    """The share of the nearer side at one entry; None where that has no meaning."""
+    if statement.kind in ("identity", "monotone"):
+        return None
+    sides = [side for side in (below, above) if side.says[where]] or [below, above]
+    share = float(min(sides, key=lambda side: side.slack[where]).share[where])
+    return None if np.isnan(share) else share

@@ -65,6 +65,7 @@ def active_constraint(chain: Chain) -> Check:
     about="rounds",
     requires=(a_fit,),
     depends="own round",
+    axes=("round", "step"),
 )
 def residual_increases(chain: Chain) -> Check:
     r"""Σ (c z_k/(c + d_k))² is larger at 2^{j+1} c_t than at 2^j c_t, j = −3 .. 2.
@@ -105,6 +106,28 @@ def first_multiplier_bracket(chain: Chain) -> Check:
         chain.c[0] * norm / gap,
         trivial_lower=0.0,
     )
+
+
+@statement(
+    "Unrolled labels",
+    kind="identity",
+    source="Mobahi et al. 2020, (31), (35), (44)-(45)",
+    section=ROUNDS,
+    about="rounds",
+    requires=(a_fit,),
+    tight="an identity",
+    depends="rounds so far",
+)
+def unrolled_labels(chain: Chain) -> Check:
+    r"""y_{t+1} = Vᵀ B_t V y_0 with B_t = A_t .. A_0, A_i = D (c_i I + D)⁻¹.
+
+    y_{i+1} = G (c_i I + G)⁻¹ y_i, that is z_{i+1} = A_i z_i in coordinates, for i = 0 .. t. Of a
+    result, y_{t+1} are the labels it hands out, and the B_t are made of its multipliers; in a
+    certificate the labels are made of the multipliers too.
+    """
+    predicted = chain.B * chain.z[0]
+    actual = chain.z[1:] if chain.labels is None else chain.labels[1:]
+    return Check(predicted, actual, predicted, chain.norms[1:, None])
 
 
 @statement(

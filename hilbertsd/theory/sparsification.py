@@ -68,6 +68,7 @@ def _actual(chain: Chain) -> tuple[Any, Any]:
     requires=(constant_tolerance, a_fit, distinct_eigenvalues),
     tight="t = 1 with labels in the direction of d_min",
     depends="rounds so far",
+    axes=("round", "pair"),
 )
 def weight_ratio(chain: Chain) -> Check:
     r"""In logarithms, B_{t−1}[k]/B_{t−1}[j] >= t log ((r_0 − 1 + d_min/d_j)/(r_0 − 1 + d_min/d_k)).
@@ -95,6 +96,7 @@ def weight_ratio(chain: Chain) -> Check:
     requires=(a_fit, distinct_eigenvalues),
     tight="labels in the direction of d_min",
     depends="rounds so far",
+    axes=("round", "pair"),
 )
 def weight_ratio_a_posteriori(chain: Chain) -> Check:
     r"""In logarithms, >= Σ_{i<t} log ((r_i − 1 + d_min/d_j)/(r_i − 1 + d_min/d_k)).
@@ -116,6 +118,7 @@ def weight_ratio_a_posteriori(chain: Chain) -> Check:
     requires=(a_fit, distinct_eigenvalues),
     tight="labels in one eigenspace",
     depends="rounds so far",
+    axes=("round", "pair"),
 )
 def weight_ratio_reduced(chain: Chain) -> Check:
     r"""Theorem 5 a posteriori with d̲_i = ‖z_i‖/‖D⁻¹ z_i‖ >= d_min for d_min.
@@ -140,6 +143,7 @@ def weight_ratio_reduced(chain: Chain) -> Check:
     requires=(constant_tolerance, a_fit, distinct_eigenvalues),
     tight="t = 1 with labels in the direction of d_min",
     depends="rounds so far",
+    axes=("round", "pair"),
 )
 def sparsity_index(chain: Chain) -> Check:
     r"""In logarithms, >= t log ((r_0 − 1 + d_min/d_k)/(r_0 − 1 + d_min/d_{k+1})).
@@ -160,6 +164,7 @@ def sparsity_index(chain: Chain) -> Check:
     section=SECTION,
     requires=(constant_tolerance, guarantee_used, a_fit, distinct_eigenvalues),
     depends="all rounds",
+    axes=("pair",),
 )
 def sparsity_index_guaranteed(chain: Chain) -> Check:
     r"""B_{t−1}[k+1]/B_{t−1}[k] >= (51), the bound at t̲ = (r_0 − 1)/κ, for the first t >= t̲.
@@ -185,6 +190,7 @@ def sparsity_index_guaranteed(chain: Chain) -> Check:
     section=SECTION,
     requires=(a_fit, distinct_eigenvalues),
     depends="first round",
+    axes=("tolerance", "pair"),
 )
 def index_decreases_in_tolerance(chain: Chain) -> Check:
     r"""(51) increases as ε falls to ε/4, ε/16, ..: x ↦ x log ((x + q_j)/(x + q_k)) increases.
@@ -205,6 +211,7 @@ def index_decreases_in_tolerance(chain: Chain) -> Check:
     requires=(a_fit, distinct_eigenvalues),
     tight="ε → 0",
     depends="first round",
+    axes=("tolerance", "pair"),
 )
 def index_limit(chain: Chain) -> Check:
     r"""(51) → exp of (d_min/κ) (1/d_k − 1/d_{k+1}) as ε → 0, from below, with the rate.

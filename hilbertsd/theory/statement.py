@@ -7,6 +7,7 @@ floats, balls (certificates) and traced JAX arrays (the search for counterexampl
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -75,6 +76,14 @@ class Statement:
     tight: str = ""
     """Where it is attained, or that no such problem is known."""
     depends: Reach = "all rounds"
+    axes: tuple[str, ...] = ()
+    """What the axes of its check count; by default rounds, then eigenvalues of the range."""
+
+    def axes_of(self, count: int) -> tuple[str, ...]:
+        """Names of so many axes."""
+        by_round = self.depends in ("own round", "rounds so far")
+        names = self.axes or (("round", "eigenvalue") if by_round else ())
+        return (*names, *("entry",) * count)[:count]
 
     def missing(self, chain: Chain) -> Hypothesis | None:
         """The first hypothesis that fails on the chain, or None."""
@@ -87,7 +96,55 @@ class Statement:
         return self.sides(chain)
 
 
-REGISTRY: dict[str, Statement] = {}
+MOST_NEAR = 6
+"""Up to so many statements are named where the one that was asked for does not exist."""
+
+
+class UnknownStatementError(HilbertSDError, KeyError):
+    """There is no statement of that name or title."""
+
+    __str__ = HilbertSDError.__str__
+
+
+class Registry(dict[str, Statement]):
+    """Statements by their names, in the order of the paper; looked up by their titles as well.
+
+    Raises
+    ------
+    UnknownStatementError
+        If there is none of that name or title, with those that come near.
+
+    Examples
+    --------
+    >>> from hilbertsd.theory import REGISTRY
+    >>> REGISTRY["Proposition 4"].name, REGISTRY["theorem_5"].name
+    ('guaranteed_rounds', 'weight_ratio')
+    >>> REGISTRY["Propositon 4"]
+    Traceback (most recent call last):
+    hilbertsd...UnknownStatementError: there is no statement 'Propositon 4'; did you mean ...
+    """
+
+    def __missing__(self, text: str) -> Statement:
+        spellings: dict[str, Statement] = {}
+        for claim in self.values():
+            for words in (claim.name, claim.title):
+                spellings.setdefault(_plain(words), claim)
+        asked = _plain(str(text))
+        if asked in spellings:
+            return spellings[asked]
+        near = [words for words in spellings if asked and asked in words]
+        near = near or difflib.get_close_matches(asked, spellings)
+        names = list(dict.fromkeys(spellings[words].name for words in near))[:MOST_NEAR]
+        meant = f"did you mean {', '.join(names)}?" if names else "REGISTRY has their names."
+        raise UnknownStatementError(f"there is no statement {text!r}; {meant}")
+
+
+def _plain(words: str) -> str:
+    """Small letters, and spaces for underscores."""
+    return " ".join(words.replace("_", " ").lower().split())
+
+
+REGISTRY = Registry()
 
 
 def statement(
@@ -100,13 +157,14 @@ def statement(
     requires: tuple[Hypothesis, ...] = (),
     tight: str = "",
     depends: Reach = "all rounds",
+    axes: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Chain], Check]], Statement]:
     """Register a function of a chain as a statement under the function's own name."""
 
     def register(sides: Callable[[Chain], Check]) -> Statement:
         name = sides.__name__
         result = Statement(
-            name, title, kind, source, section, about, requires, sides, tight, depends
+            name, title, kind, source, section, about, requires, sides, tight, depends, axes
         )
         result.__dict__["__doc__"] = sides.__doc__
         REGISTRY[result.name] = result

@@ -33,13 +33,18 @@ def stationarity(chain: Chain) -> Check:
     Setting the derivative of R(f) + λ Σ_k (f(x_k) − y_k)² in f to zero, with u g = δ, leaves
     this linear system, c = 1/λ: in coordinates, Σ p²/d + (1/c) Σ (p − z)² has the derivative zero
     where p/d = (z − p)/c, and with p = d b that is (c + d) b = z. The sum is strictly convex in
-    p, so this is its minimum. The coefficients are read off the predictions, b = p/d with
-    p = z_{t+1}.
+    p, so this is its minimum. Of a result the coefficients are its dual coefficients; where there
+    are none, in a certificate, they are read off the predictions, b = p/d with p = z_{t+1}.
     """
-    z = chain.z[:-1]
-    b = chain.z[1:] / chain.d
-    left = (chain.c[:, None] + chain.d) * b
-    return Check(z, left, z, chain.norms[:-1, None])
+    z, b = chain.z[:-1], chain.coefficients
+    scale = chain.norms[:-1, None]
+    if b is None:
+        b = chain.z[1:] / chain.d
+    else:  # a rounding of b is seen c + d times as large
+        scale = scale + (chain.c[:, None] + chain.d) * chain.xp.sqrt(
+            chain.xp.sum(b**2, axis=1)[:, None]
+        )
+    return Check(z, (chain.c[:, None] + chain.d) * b, z, scale)
 
 
 @statement(
@@ -84,6 +89,7 @@ def optimality(chain: Chain) -> Check:
     requires=(a_fit,),
     tight="every competitor whose residual has norm s",
     depends="own round",
+    axes=("round", "competitor"),
 )
 def no_better_competitor(chain: Chain) -> Check:
     r"""R(p') >= R(p) + Σ (1/d_k + 1/c) (p'_k − p_k)² for feasible competitors p'.

@@ -10,7 +10,7 @@ import pytest
 import hilbertsd as hsd
 from hilbertsd.report import bounds, verdicts
 from hilbertsd.report.layout import WIDTH
-from hilbertsd.theory import REGISTRY, examples
+from hilbertsd.theory import REGISTRY, check, examples
 
 DIGIT = 5e-3
 """Three printed digits against the number itself, relative."""
@@ -45,14 +45,15 @@ CHAINS = [
 @pytest.mark.parametrize("verbose", [False, True])
 def test_the_table_fits_eighty_columns_and_cuts_nothing(name, verbose):
     result = chain(name)
-    found = verdicts.readings(result)
+    found = check(result)
     text = verdicts.text(result, found, {"data": name}, verbose=verbose)
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "…" not in text
     assert "nan" not in text
     fitted = np.isfinite(result.multipliers).any()
-    shown = [r for r in found if fitted or r.verdict.status != "not applicable"]
-    for claim in {reading.statement.name: reading.statement for reading in shown}.values():
+    shown = [v for v in found if fitted or v.status != "not applicable"]
+    for name_of in dict.fromkeys(v.statement for v in shown):
+        claim = REGISTRY[name_of]
         title = claim.title if verbose else verdicts.SHORT.get(claim.name, claim.title)
         assert all(word in text for word in title.split())
         if not verbose and name != "outputs":  # there "holds 2/3" takes some of a title's room
@@ -67,15 +68,15 @@ def test_short_titles_are_of_statements_that_exist():
 
 def test_the_numbers_of_the_table_are_those_of_the_verdicts():
     result = chain("headline")
-    found = {reading.statement.name: reading for reading in verdicts.readings(result)}
-    text = verdicts.text(result, list(found.values()))
+    found = check(result)
+    text = verdicts.text(result, found)
     (line,) = re.findall(r"^Proposition 4 +([\d.]+) +([\d.]+) +", text, re.MULTILINE)
     assert float(line[0]) == pytest.approx(found["guaranteed_rounds"].lower, rel=DIGIT)
     assert float(line[1]) == result.collapse_round
-    for reading in found.values():
-        if np.isfinite(reading.actual) and reading.verdict.slack is not None:
-            room = reading.verdict.tolerance * max(abs(reading.actual), 1)
-            assert reading.lower - room <= reading.actual <= reading.upper + room
+    for verdict in found:
+        if np.isfinite(verdict.actual) and verdict.slack is not None:
+            room = verdict.tolerance * max(abs(verdict.actual), 1)
+            assert verdict.lower - room <= verdict.actual <= verdict.upper + room
 
 
 @pytest.mark.parametrize("name", CHAINS)

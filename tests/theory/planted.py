@@ -73,6 +73,11 @@ def _c(chain: Chain) -> Any:
     return chain.c[:, None]
 
 
+def _once(chain: Chain) -> Any:
+    """A_0ᵗ in the place of B_{t−1}."""
+    return chain.xp.stack([chain.A[0] ** (t + 1) for t in range(chain.fits)])
+
+
 def _damped(chain: Chain) -> Any:
     return _c(chain) * chain.z[:-1] / (_c(chain) + chain.d)
 
@@ -125,6 +130,10 @@ _MISTAKES: dict[str, list[tuple[str, Mistake]]] = {
     "stationarity": [
         ("c² for c", _actual(lambda k, a: (_c(k) ** 2 + k.d) * k.z[1:] / k.d)),
         ("sign of c", _actual(lambda k, a: (k.d - _c(k)) * k.z[1:] / k.d)),
+    ],
+    "unrolled_labels": [
+        ("one round less", _identity(lambda k: k.B / k.A * k.z[0])),
+        ("c_0 in every round", _identity(lambda k: _once(k) * k.z[0])),
     ],
     "optimality": [
         ("sign", _identity(lambda k: k.xp.sum(k.z[1:] ** 2 / k.d, axis=1) + k.s[:-1] ** 2 / k.c)),

@@ -131,7 +131,7 @@ def _record(verdict: Verdict) -> dict[str, Any]:
 
 def text(
     result: Distillation,
-    found: Sequence[Reading],
+    found: Verdicts,
     heading: Mapping[str, str] | None = None,
     *,
     verbose: bool = False,

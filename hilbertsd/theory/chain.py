@@ -304,7 +304,7 @@ def _handed_out(
     beta = _output(result.dual_coef[:n], output, result.joint)
     if spectrum.eigenvectors is not None:
         inside = spectrum.eigenvectors[:, spectrum.eigenvalues > 0].T
-        return tuple(_across(inside @ of, result.joint) for of in (y, beta))
+        return _across(inside @ y, result.joint), _across(inside @ beta, result.joint)
     own = np.sqrt(np.sum(z**2, axis=1))
     shares = np.divide(_norms(y), own, out=np.ones(n + 1), where=own > 0)
     shares[0] = 1.0  # y_0 may have a part in the null space

@@ -61,7 +61,7 @@ def judge(statement: Statement, chain: Chain | None, output: int | None = None) 
     loose = tolerance > DECIDABLE
     if (why := _not_finite(check, ~loose)) is not None:
         return verdict("fails", why)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         below, above = (_side(check, side, tolerance) for side in ("lower", "upper"))
         slack = np.fmin(below.slack, above.slack)
         violated = slack < -tolerance

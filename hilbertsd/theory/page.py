@@ -24,10 +24,14 @@ HEADINGS = (
     "proof",
     "certificates",
     "least slack",
+    "with κ",
+    "with m",
+    "with n",
     "null space",
     "ε varies",
     "tight at",
 )
+LINES = ("kappa", "nodes", "fits")
 COMMAND = "hilbertsd attack --budget quick --seed 0 --output docs/attack"
 SYMPY: dict[str, tuple[str, ...]] = {
     "stationarity": ("test_stationarity_is_the_linear_system",),
@@ -63,22 +67,63 @@ SYMPY: dict[str, tuple[str, ...]] = {
 }
 """Statements whose algebra SymPy proves, and the tests in tests/theory/test_proofs.py that do it;
 what remains of a proof, and all of the others, is in words in the statement's docstring."""
+BY_CONSTRUCTION = frozenset(
+    {
+        "stationarity",
+        "training_residual",
+        "unrolled_labels",
+        "realised_recurrence",
+        "guaranteed_rounds_near_interpolation",
+        "equivalent_kernel",
+        "equivalent_kernel_function",
+    }
+)
+"""Identities of labels that are made of the multipliers, whatever these are: a certificate, whose
+labels are, cannot refute them. Of a result they are about what it hands out."""
+READING = (
+    "**How to read it.** A chain is a sequence of n non-trivial fits on the range of G, with m "
+    "positive eigenvalues d_min .. d_max and κ = d_max/d_min; letters are those of "
+    "[the notation](notation.md). A statement is *about single rounds* if it speaks of one fit at a "
+    "time, or of the labels as they are, on any G and with any tolerances; others are *about the "
+    "chain of constant tolerance in the range of G*, which on a singular G starts at round 1. "
+    "Bounds of ratios of weights are written, and compared, as logarithms: products of numbers "
+    "near 1 lose every digit."
+)
+KINDS = (
+    "**Kinds.** An *identity* says that two numbers are the same; *lower*, *upper* and *two-sided* "
+    "are bounds from below, from above, from both sides; *monotone* says that something only "
+    "increases, or only decreases, from round to round or with ε; a *limit* encloses what something "
+    "tends to as ε → 0, with the rate."
+)
+SLACK = (
+    "**Slack** is how far from equality the adversary found the statement at least: the gap over "
+    "what is true beyond what is known without it. 0 is equality, 1 says no more than was known, and "
+    "more than 1 says less than that. Where nothing is known the gap is compared with both sides. "
+    "The columns *with κ*, *with m*, *with n* give the least slack at a fixed condition number, "
+    "number of eigenvalues and number of fits: how good the bound is away from its best case. A dash "
+    "stands where the statement is applicable to no such chain. This slack is not that of "
+    "`hilbertsd verify`, which is relative to the size of what is compared "
+    "([Reading a verdict](checking-the-theory.md#reading-a-verdict))."
+)
 PROPERTIES = (
-    "Every statement is tested on named chains, on chains drawn from their spectrum, in fifty "
-    "digits, and with at least two planted mistakes that the property test, certificates and the "
-    "adversary have to find (`tests/theory/test_statements.py`, `test_certify.py`, "
-    "`test_attack.py`); for each of its hypotheses there is a chain that breaks the claim once the "
-    "hypothesis is dropped, or an argument that it is not needed (`test_controls.py`). Each side "
-    "of a bound is compared with the actual value where it is attained, so that a weaker one is "
-    "noticed (`test_sides.py`), and the code that is evaluated is compared with its derivation on "
-    "SymPy's symbols (`test_formulas.py`)."
+    "**What was tested.** Every statement is tested on named chains, on chains drawn from their "
+    "spectrum, in fifty digits, and with at least two planted mistakes that the property test, "
+    "certificates and the adversary have to find (`tests/theory/test_statements.py`, "
+    "`test_certify.py`, `test_attack.py`); for each of its hypotheses there is a chain that breaks "
+    "the claim once the hypothesis is dropped, or an argument that it is not needed "
+    "(`test_controls.py`). Each side of a bound is compared with the actual value where it is "
+    "attained, so that a weaker one is noticed (`test_sides.py`), and the code that is evaluated is "
+    "compared with its derivation on SymPy's symbols (`test_formulas.py`)."
 )
 CERTIFICATES = (
-    "Proofs are in the docstrings, which stand below; where SymPy proves the algebra as well, the "
-    "tests are named. Certificates prove a statement in ball arithmetic, but on one problem at a "
-    "time; the column says on how many of {count} problems it is applicable and proved ({names}). "
-    "Balls never prove equality: `to 1e-30` says that lower − δ <= actual <= upper + δ is proved, "
-    "with δ that share of the statement's scale. What they cannot decide is a label ratio of "
+    "**What is proved.** Proofs are in the docstrings, which stand below; where SymPy proves the "
+    "algebra as well, the tests are named. Certificates prove a statement in ball arithmetic, but on "
+    "one problem at a time; the column says on how many of {count} problems it is applicable and "
+    "proved ({names}). Balls never prove equality: `to 1e-30` says that lower − δ <= actual <= upper "
+    "+ δ is proved, with δ that share of the statement's scale. *By construction* are the "
+    "identities that hold of labels made of any multipliers, as those of a certificate are: there "
+    "they say nothing, and they were not at risk; `hilbertsd verify` evaluates them on the labels "
+    "and dual coefficients that a result hands out. What balls cannot decide is a label ratio of "
     "exactly 1, and hypotheses are decided on the nearest floats."
 )
 
@@ -117,20 +162,27 @@ def _lines(
     yield from (
         "<!-- Written by: python -m hilbertsd.theory --write docs/statements.md -->",
         "",
-        f"{len(REGISTRY)} statements in the order of the paper's sections. `hilbertsd verify` "
+        f"{len(REGISTRY)} statements in the order of the paper's sections: what each claims, from "
+        "which hypotheses, how it is proved, and how nearly it is attained. `hilbertsd verify` "
         "evaluates them on your data, `hilbertsd certify` decides them in ball arithmetic, "
-        "`hilbertsd attack` searches for the chain on which they are nearest to failing.",
+        "`hilbertsd attack` searches for the chain on which they are nearest to failing; "
+        "[Checking the theory](checking-the-theory.md) shows all three.",
         "",
-        PROPERTIES,
+        READING,
+        "",
+        KINDS,
+        "",
+        SLACK,
         "",
         CERTIFICATES.format(count=len(problems()), names=", ".join(problems())),
+        "",
+        PROPERTIES,
         "",
     )
     found: Mapping[str, Any] = record["statements"] if record else {}
     if record:
         yield (
-            f"Slack is the least that the adversary found: 0 is equality, 1 says no more than is "
-            "known without the statement. It searched chains of constant tolerance in the range of "
+            "**What was searched.** Chains of constant tolerance in the range of "
             "G, then singular G, whose null space leaves less of the tolerance to round 0, and "
             "tolerances that vary from round to round; there, statements about the chain of "
             f"constant tolerance claim nothing. Recorded by `{record['command']} --output "
@@ -171,14 +223,16 @@ def _row(
     statement: Statement, found: Mapping[str, Any] | None, decided: Sequence[Verdict] | None
 ) -> str:
     requires = "; ".join(h.name for h in statement.requires) or "none"
+    constructed = ", by construction" if statement.name in BY_CONSTRUCTION else ""
     proof = "SymPy, and words" if statement.name in SYMPY else "words"
     cells = (
         f"[{statement.title}](#{statement.name})",
         statement.kind,
         requires,
         proof,
-        "not certified" if decided is None else summary(decided),
+        "not certified" if decided is None else summary(decided) + constructed,
         "not attacked" if found is None else _slack(found, where=True),
+        *("not attacked" if found is None else _line(found, by) for by in LINES),
         *(
             "not attacked" if found is None else _slack(found["elsewhere"][where])
             for where in ("null space", "every round")
@@ -193,10 +247,21 @@ def _slack(found: Mapping[str, Any], where: bool = False) -> str:
         return f"**violated**, {found['slack']:.2g}"
     if found["slack"] is None:
         return "claims nothing"
-    slack = 0.0 if abs(found["slack"]) < 1e-12 else found["slack"]
+    slack = _digits(found["slack"])
     if not where or found["kind"] == "identity":
-        return f"{slack:.2g}"
-    return f"{slack:.2g} at κ = {found['condition_number']:.2g}, r_0 = {found['label_ratio']:.2g}"
+        return slack
+    return f"{slack} at κ = {found['condition_number']:.2g}, r_0 = {found['label_ratio']:.2g}"
+
+
+def _line(found: Mapping[str, Any], by: str) -> str:
+    """The least slack along a line: "0 at 1, 0.5 at 100"."""
+    if found["kind"] == "identity":
+        return ""
+    return ", ".join(f"{_digits(slack)} at {value:g}" for value, slack in found["by"][by])
+
+
+def _digits(slack: float | None) -> str:
+    return "–" if slack is None else f"{0.0 if abs(slack) < 1e-12 else slack:.2g}"
 
 
 def _entry(statement: Statement) -> Iterator[str]:

@@ -12,7 +12,7 @@ from hilbertsd.version import __version__
 if TYPE_CHECKING:
     from hilbertsd.theory.attack import Attack, Nearest
 
-FORMAT, VERSION = "hilbertsd-attack", 2
+FORMAT, VERSION = "hilbertsd-attack", 3
 
 
 def to_record(attacks: Iterable[Attack], command: str) -> dict[str, Any]:
@@ -58,6 +58,7 @@ def _nearest(nearest: Nearest) -> dict[str, Any]:
         "collapsed": nearest.collapsed,
         "eigenvalues": _listed(nearest.eigenvalues),
         "coordinates": _listed(nearest.coordinates),
+        "last": _listed(nearest.last),
         "eps": _listed(nearest.eps) if isinstance(nearest.eps, np.ndarray) else nearest.eps,
         "evaluations": nearest.evaluations,
         "seed": nearest.seed,

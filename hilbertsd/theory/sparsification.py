@@ -71,7 +71,7 @@ def _actual(chain: Chain) -> tuple[Any, Any]:
     axes=("round", "pair"),
 )
 def weight_ratio(chain: Chain) -> Check:
-    r"""In logarithms, B_{t−1}[k]/B_{t−1}[j] >= t log ((r_0 − 1 + d_min/d_j)/(r_0 − 1 + d_min/d_k)).
+    r"""Log B_{t−1}[k]/B_{t−1}[j] >= t log ((r_0 − 1 + d_min/d_j)/(r_0 − 1 + d_min/d_k)).
 
     For d_k > d_j, t = 1 .. n; here d_j is the smallest eigenvalue and d_k any other, as the
     bounds over neighbours (:func:`sparsity_index`) add up.
@@ -99,10 +99,10 @@ def weight_ratio(chain: Chain) -> Check:
     axes=("round", "pair"),
 )
 def weight_ratio_a_posteriori(chain: Chain) -> Check:
-    r"""In logarithms, >= Σ_{i<t} log ((r_i − 1 + d_min/d_j)/(r_i − 1 + d_min/d_k)).
+    r"""Log B_{t−1}[k]/B_{t−1}[j] >= Σ_{i<t} log ((r_i − 1 + d_min/d_j)/(r_i − 1 + d_min/d_k)).
 
-    B_{t−1}[k]/B_{t−1}[j] is at least that for consecutive distinct eigenvalues, t = 1 .. n, as
-    c_i >= d_min/(r_i − 1) in every round. With r_i <= r_0 it gives Theorem 5.
+    For consecutive distinct eigenvalues d_k > d_j, t = 1 .. n, as c_i >= d_min/(r_i − 1) in every
+    round. With r_i <= r_0 it gives Theorem 5.
     """
     actual, scale = _actual(chain)
     steps = _log_base(chain, chain.d[0], chain.excess[:, None])
@@ -146,10 +146,9 @@ def weight_ratio_reduced(chain: Chain) -> Check:
     axes=("round", "pair"),
 )
 def sparsity_index(chain: Chain) -> Check:
-    r"""In logarithms, >= t log ((r_0 − 1 + d_min/d_k)/(r_0 − 1 + d_min/d_{k+1})).
+    r"""Log B_{t−1}[k+1]/B_{t−1}[k] >= t log ((r_0 − 1 + d_min/d_k)/(r_0 − 1 + d_min/d_{k+1})).
 
-    B_{t−1}[k+1]/B_{t−1}[k] is at least that for consecutive distinct eigenvalues, t = 1 .. n, by
-    :func:`weight_ratio` for each pair. The minimum over k of the left side is the index of the
+    For consecutive distinct eigenvalues, t = 1 .. n, by :func:`weight_ratio` for each pair. The minimum over k of the left side is the index of the
     actual B_{t−1}, that of the right side is the paper's S_{B_{t−1}}.
     """
     actual, scale = _actual(chain)
@@ -167,9 +166,9 @@ def sparsity_index(chain: Chain) -> Check:
     axes=("pair",),
 )
 def sparsity_index_guaranteed(chain: Chain) -> Check:
-    r"""B_{t−1}[k+1]/B_{t−1}[k] >= (51), the bound at t̲ = (r_0 − 1)/κ, for the first t >= t̲.
+    r"""Log B_{t−1}[k+1]/B_{t−1}[k] >= log of (51), the bound at t̲ = (r_0 − 1)/κ, for t = ⌈t̲⌉.
 
-    Over neighbours, in logarithms. t̲ is no whole number; the actual weights are those after the
+    Over neighbours. t̲ is no whole number; the actual weights are those after the
     fits i < t̲, of which there are ⌈t̲⌉, and Proposition 4 grants as many to every chain run to its
     collapse. The bound of :func:`sparsity_index` increases with t, being t times the logarithm of
     a number above 1. Below t̲ = 1 it says less than Theorem 5 at t = 1, which needs no guarantee.
@@ -193,10 +192,10 @@ def sparsity_index_guaranteed(chain: Chain) -> Check:
     axes=("tolerance", "pair"),
 )
 def index_decreases_in_tolerance(chain: Chain) -> Check:
-    r"""(51) increases as ε falls to ε/4, ε/16, ..: x ↦ x log ((x + q_j)/(x + q_k)) increases.
+    r"""The log of (51) increases as ε falls to ε/4, ε/16, ..; it is (x/κ) log ((x + q_j)/(x + q_k)).
 
-    In x = r_0 − 1, with q = d_min/d. Its derivative is log(1 + w) − x Δ/((x + q_j)(x + q_k)),
-    w = Δ/(x + q_k), Δ = q_j − q_k > 0; log(1 + w) >= w/(1 + w) = Δ/(x + q_j), which is larger.
+    In x = r_0 − 1 it increases; q_j = d_min/d_j for each eigenvalue. The derivative, times κ, derivative is
+    log(1 + w) − x Δ/((x + q_j)(x + q_k)), w = Δ/(x + q_k), Δ = q_j − q_k > 0; log(1 + w) >= w/(1 + w) = Δ/(x + q_j), which is larger.
     """
     values = [_log_index(chain, excess) for excess in _ladder(chain)]
     rises = chain.xp.stack([b - a for a, b in itertools.pairwise(values)])
@@ -214,9 +213,9 @@ def index_decreases_in_tolerance(chain: Chain) -> Check:
     axes=("tolerance", "pair"),
 )
 def index_limit(chain: Chain) -> Check:
-    r"""(51) → exp of (d_min/κ) (1/d_k − 1/d_{k+1}) as ε → 0, from below, with the rate.
+    r"""The log of (51) → (d_min/κ) (1/d_k − 1/d_{k+1}) as ε → 0, from below, with the rate.
 
-    x/(x + q_j) times the limit <= log of (51) <= the limit, x = r_0 − 1, on ε, ε/4, .., from
+    With q_j = d_min/d_j, x/(x + q_j) times the limit <= log of (51) <= the limit, x = r_0 − 1, on ε, ε/4, .., from
     w/(1 + w) <= log(1 + w) <= w as in :func:`index_decreases_in_tolerance`. It is the limit of
     the bound, not of the index of B.
     """

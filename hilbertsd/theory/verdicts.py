@@ -100,6 +100,7 @@ class Verdicts(tuple[Verdict, ...]):
             return super().__getitem__(int(key))
         if isinstance(key, slice):
             return Verdicts(super().__getitem__(key))
+        name: Any
         name, output = key if isinstance(key, tuple) and len(key) == 2 else (key, None)
         found = self._of(name)
         if output is not None:

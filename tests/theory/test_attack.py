@@ -377,9 +377,9 @@ def test_an_empty_space_is_refused(space, message):
         attack("norm_drop", space)
 
 
-def test_an_unknown_statement_is_refused_with_those_that_exist():
-    with pytest.raises(hsd.HilbertSDError, match=r"no statement 'nonsense'.*norm_drop"):
-        attack("nonsense")
+def test_an_unknown_statement_is_refused_with_those_that_come_near():
+    with pytest.raises(hsd.HilbertSDError, match=r"no statement 'norm_dorp'.*norm_drop"):
+        attack("norm_dorp")
     with mp.workdps(15):  # and the working precision of the caller is left alone
         confirm(REGISTRY["norm_drop"], np.ones(2), np.ones(2), 2)
         assert mp.mp.dps == 15

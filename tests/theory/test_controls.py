@@ -102,6 +102,7 @@ TRUE_OF_ANY_MULTIPLIER = {
         "training_residual",
         "residual_increases",
         "realised_recurrence",
+        "unrolled_labels",
         "label_norm_decreases",
         "equivalent_kernel",
         "equivalent_kernel_function",

@@ -133,6 +133,10 @@ def stationarity(statement: Statement) -> None:
     check = statement.sides(chain)
     same(check.actual, chain.z[:-1])
     same(check.lower, chain.z[:-1])
+    b = symbols("b", 6).reshape(2, 3)
+    handed_out = statement.sides(replace(chain, coefficients=b))
+    same(handed_out.actual, chain.c[:, None] * b + chain.d * b)
+    same(handed_out.lower, chain.z[:-1])
 
 
 def optimality(statement: Statement) -> None:
@@ -193,6 +197,19 @@ def realised_alpha(statement: Statement) -> None:
     same(check.actual, chain.c * R[:1])
     same(check.lower, chain.d[0])
     same(check.upper, chain.d[-1])
+
+
+def unrolled_labels(statement: Statement) -> None:
+    """Against the recurrence itself, A_t = (1 + c_t/d)⁻¹; handed-out labels are the actual ones."""
+    chain = rounds(2, 2)
+    check = statement.sides(chain)
+    labels = chain.z[:1]
+    for c in chain.c:
+        labels = np.concatenate([labels, [labels[-1] / (1 + c / chain.d)]])
+    same(check.lower, labels[1:])
+    same(check.actual, chain.z[1:])
+    handed_out = replace(chain, labels=symbols("l", chain.z.size).reshape(chain.z.shape))
+    same(statement.sides(handed_out).actual, handed_out.labels[1:])
 
 
 def realised_recurrence(statement: Statement) -> None:
@@ -517,6 +534,7 @@ PROOFS: dict[str, Callable[[Statement], None]] = {
     "training_residual": training_residual,
     "residual_increases": residual_increases,
     "first_multiplier_bracket": bracket,
+    "unrolled_labels": unrolled_labels,
     "multiplier_bracket": bracket,
     "multiplier_mean_bound": multiplier_mean_bound,
     "multiplier_reduced_bound": multiplier_reduced_bound,

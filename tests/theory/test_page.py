@@ -1,18 +1,23 @@
 """The page of statements is fresh, complete, and names proofs that exist."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hilbertsd as hsd
 from hilbertsd.theory import REGISTRY
 from hilbertsd.theory.__main__ import written
+from hilbertsd.theory.confirmation import confirm
 from hilbertsd.theory.instances import decided
-from hilbertsd.theory.page import SYMPY, page
+from hilbertsd.theory.page import BY_CONSTRUCTION, COMMAND, SYMPY, page
 
 ROOT = Path(hsd.__file__).parents[1]
+SAME = 1e-6
+"""A slack against the recorded one, from the floats of its chain."""
 
 
 def test_the_page_is_fresh():
@@ -29,6 +34,7 @@ def test_the_page_has_a_row_and_an_entry_for_every_statement():
         assert statement.source.replace("*", "\\*").replace("_", "\\_") in text
         assert all(hypothesis.name.replace("_", "\\_") in text for hypothesis in statement.requires)
     assert "hilbertsd attack --" in text
+    assert set(REGISTRY) > BY_CONSTRUCTION
 
 
 def test_every_statement_is_proved_and_certified():
@@ -45,6 +51,21 @@ def test_every_statement_is_proved_and_certified():
     assert "**refuted**" not in page(decided=found)
     refuted = found["norm_drop"][0]._replace(verdict="refuted")
     assert "**refuted**" in page(decided=found | {"norm_drop": [refuted]})
+
+
+def test_the_record_of_the_adversary_is_not_stale():
+    """On the nearest chain that it recorded, every statement still has the slack that it recorded."""
+    with open(ROOT / "docs" / "attack" / "attack.json", encoding="utf-8") as file:
+        record = json.load(file)
+    run = f"run: {COMMAND}"
+    found = record["statements"]
+    assert list(found) == list(REGISTRY), run
+    for name, statement in REGISTRY.items():
+        entry = found[name]
+        assert (entry["title"], entry["kind"]) == (statement.title, statement.kind), run
+        s = np.sqrt(entry["eps"] * len(entry["eigenvalues"]))
+        verdict = confirm(statement, entry["eigenvalues"], entry["last"], entry["fits"], s)
+        assert abs(verdict.slack - entry["slack"]) <= SAME * (1 + entry["slack"]), f"{name}; {run}"
 
 
 def test_the_proofs_that_the_page_names_exist():

@@ -60,8 +60,8 @@ def attack(
     """Search for a chain on which a statement fails, or nearly does.
 
     Prints how nearly each statement is attained, where, and how the least slack grows with the
-    condition number κ, the number of eigenvalues and the number of fits. Slack 0 is equality, 1
-    says no more than was known. An apparent violation counts once it is confirmed in ball
+    condition number κ, the number of eigenvalues and the number of fits. Slack 0 is equality,
+    1 or more says no more than was known. An apparent violation counts once it is confirmed in ball
     arithmetic; then the exit code is 1. Ctrl-C ends the search and keeps the statements that are
     finished.
     """

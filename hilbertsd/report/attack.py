@@ -34,7 +34,7 @@ def text(attacks: Sequence[Attack], line: str) -> str:
     from rich.text import Text
 
     single = len(attacks) == 1
-    legend = "Slack 0 is equality, 1 says no more than was known."
+    legend = "Slack 0 is equality; 1 or more says no more than was known."
     if single:
         legend += " κ is the condition number, m counts eigenvalues, n fits."
     else:

@@ -23,7 +23,7 @@ FORMAT, VERSION = "hilbertsd-verdicts", 2
 WORDS = {
     "holds": "holds",
     "vacuous": "vacuous",
-    "undecided": "undecided",
+    "undecided": "OPEN",
     "not applicable": "n/a",
     "fails": "FAILS",
 }

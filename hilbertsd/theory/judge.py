@@ -259,7 +259,7 @@ def _share(sign: int, actual: np.ndarray, bound: np.ndarray, known: np.ndarray) 
     true = np.where(compares, sign * (actual - known), high)
     nothing = np.where(says > 0, 1.0, says * 0)  # both sides within rounding of what is known
     share = np.divide(says, true, out=nothing, where=true > 0)
-    return np.where(np.isfinite(bound), np.clip(share, 0.0, 1.0), np.nan)
+    return np.where(np.isfinite(bound), np.clip(share, 0.0, 1.0) + 0.0, np.nan)  # not -0
 
 
 def _tightness(

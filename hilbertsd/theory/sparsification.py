@@ -148,8 +148,9 @@ def weight_ratio_reduced(chain: Chain) -> Check:
 def sparsity_index(chain: Chain) -> Check:
     r"""Log B_{t−1}[k+1]/B_{t−1}[k] >= t log ((r_0 − 1 + d_min/d_k)/(r_0 − 1 + d_min/d_{k+1})).
 
-    For consecutive distinct eigenvalues, t = 1 .. n, by :func:`weight_ratio` for each pair. The minimum over k of the left side is the index of the
-    actual B_{t−1}, that of the right side is the paper's S_{B_{t−1}}.
+    For consecutive distinct eigenvalues, t = 1 .. n, by :func:`weight_ratio` for each pair. The
+    minimum over k of the left side is the index of the actual B_{t−1}, that of the right side is
+    the paper's S_{B_{t−1}}, both as logarithms.
     """
     actual, scale = _actual(chain)
     base = _log_base(chain, chain.d[0], chain.excess[0])
@@ -192,10 +193,11 @@ def sparsity_index_guaranteed(chain: Chain) -> Check:
     axes=("tolerance", "pair"),
 )
 def index_decreases_in_tolerance(chain: Chain) -> Check:
-    r"""The log of (51) increases as ε falls to ε/4, ε/16, ..; it is (x/κ) log ((x + q_j)/(x + q_k)).
+    r"""The log of (51) increases as ε falls to ε/4, ε/16, ..
 
-    In x = r_0 − 1 it increases; q_j = d_min/d_j for each eigenvalue. The derivative, times κ, derivative is
-    log(1 + w) − x Δ/((x + q_j)(x + q_k)), w = Δ/(x + q_k), Δ = q_j − q_k > 0; log(1 + w) >= w/(1 + w) = Δ/(x + q_j), which is larger.
+    It is (x/κ) log ((x + q_j)/(x + q_k)) with x = r_0 − 1 and q_j = d_min/d_j, and increases with
+    x: its derivative is 1/κ times log(1 + w) − x Δ/((x + q_j)(x + q_k)), w = Δ/(x + q_k),
+    Δ = q_j − q_k > 0; log(1 + w) >= w/(1 + w) = Δ/(x + q_j), which is larger.
     """
     values = [_log_index(chain, excess) for excess in _ladder(chain)]
     rises = chain.xp.stack([b - a for a, b in itertools.pairwise(values)])
@@ -215,9 +217,9 @@ def index_decreases_in_tolerance(chain: Chain) -> Check:
 def index_limit(chain: Chain) -> Check:
     r"""The log of (51) → (d_min/κ) (1/d_k − 1/d_{k+1}) as ε → 0, from below, with the rate.
 
-    With q_j = d_min/d_j, x/(x + q_j) times the limit <= log of (51) <= the limit, x = r_0 − 1, on ε, ε/4, .., from
-    w/(1 + w) <= log(1 + w) <= w as in :func:`index_decreases_in_tolerance`. It is the limit of
-    the bound, not of the index of B.
+    With q_j = d_min/d_j, x/(x + q_j) times the limit <= log of (51) <= the limit, x = r_0 − 1, on
+    ε, ε/4, .., from w/(1 + w) <= log(1 + w) <= w as in :func:`index_decreases_in_tolerance`. It is
+    the limit of the bound, not of the index of B.
     """
     xp = chain.xp
     low, high = chain.neighbours

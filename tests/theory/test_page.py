@@ -54,7 +54,7 @@ def test_every_statement_is_proved_and_certified():
 
 
 def test_the_record_of_the_adversary_is_not_stale():
-    """On the nearest chain that it recorded, every statement still has the slack that it recorded."""
+    """On the nearest chain that it recorded every statement has the slack that it recorded."""
     with open(ROOT / "docs" / "attack" / "attack.json", encoding="utf-8") as file:
         record = json.load(file)
     run = f"run: {COMMAND}"

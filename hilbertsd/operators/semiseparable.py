@@ -195,10 +195,13 @@ def _line(name: str, x: Any, kernel: Kernel) -> Float[np.ndarray, "n"]:
 
 
 def _sites(form: Markov, x: Float[np.ndarray, "K"]) -> Sites:
-    positions, index, counts = np.unique(form.positions(x), return_inverse=True, return_counts=True)
+    positions = form.positions(x)
+    index, counts = np.arange(len(x)), np.ones(len(x), dtype=np.int64)
+    ascending = bool((np.diff(positions) > 0).all())  # spares a sort
+    if not ascending:
+        positions, index, counts = np.unique(positions, return_inverse=True, return_counts=True)
     alive = form.variances(positions) > 0
     if alive.all():
-        in_order = len(index) == len(positions) and bool((np.diff(index) == 1).all())
-        return Sites(positions, counts, index, in_order)
+        return Sites(positions, counts, index, ascending)
     renumbered = np.where(alive, np.cumsum(alive) - 1, np.count_nonzero(alive))
     return Sites(positions[alive], counts[alive], renumbered[index], False)

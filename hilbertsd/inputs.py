@@ -234,11 +234,13 @@ def _square(shape: tuple[int, ...]) -> None:
 def _extremes(matrix: Any) -> tuple[float, float, tuple[int, int]]:
     """Largest entry and largest asymmetry of a matrix, and where; nan or inf if an entry is so."""
     if _is_jax(matrix):
+        import jax
         import jax.numpy as jnp
 
-        gaps = jnp.abs(matrix - matrix.T)
-        i, j = divmod(int(gaps.argmax()), matrix.shape[0])
-        return float(jnp.abs(matrix).max()), float(gaps[i, j]), (i, j)
+        with jax.enable_x64(True):
+            gaps = jnp.abs(matrix - matrix.T)
+            i, j = divmod(int(gaps.argmax()), matrix.shape[0])
+            return float(jnp.abs(matrix).max()), float(gaps[i, j]), (i, j)
     size = matrix.shape[0]
     largest, scale, where = 0.0, 0.0, (0, 0)
     with np.errstate(invalid="ignore"):  # inf - inf

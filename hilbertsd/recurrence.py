@@ -97,7 +97,7 @@ def run(route: Route, eps: Float[np.ndarray, "T"], label_norm_error: float) -> R
         power, allowed = route.power(), route.size * eps_t
         # r - 1 from the difference of squares: near collapse r itself has no digits to spare.
         excess = (power - allowed) / (math.sqrt(allowed) * (math.sqrt(power) + math.sqrt(allowed)))
-        ratios[t] = 1 + excess
+        ratios[t] = 1 + excess if excess > -0.5 else math.sqrt(power) / math.sqrt(allowed)
         ratio_error[t] = ratios[t] * norm_error if power > 0 else 0.0
         if excess <= 0:
             collapse_round = t

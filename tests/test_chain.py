@@ -679,3 +679,13 @@ def test_the_representation_is_one_line():
     result = distill(PROBLEMS[3], rounds=30)
     assert repr(result).count("\n") == 0
     assert f"collapse_round={result.collapse_round}" in repr(result)
+
+
+@pytest.mark.parametrize("beyond", [1e-12, 1e-9, 1e-3])
+def test_small_label_ratios_keep_their_digits(beyond):
+    """r_t far below 1 is a number of its own, not a difference from 1 (one coordinate: r_0 - 1)."""
+    y, eps = np.array([3.0, 0.0]), 4.5 / (1 + beyond) ** 2
+    result = hsd.self_distill(np.diag([1.0, 0.5]), y, eps, rounds=0)
+    norm = float(np.linalg.norm(result.labels[1]))
+    assert_close(result.label_ratios[1], norm / np.sqrt(2 * eps), rtol=1e-14)
+    assert_close(result.label_ratios[1], beyond, rtol=1e-3)

@@ -681,6 +681,7 @@ def test_the_representation_is_one_line():
     assert f"collapse_round={result.collapse_round}" in repr(result)
 
 
+@pytest.mark.filterwarnings("ignore::hilbertsd.PrecisionWarning")
 @pytest.mark.parametrize("beyond", [1e-12, 1e-9, 1e-3])
 def test_small_label_ratios_keep_their_digits(beyond):
     """r_t far below 1 is a number of its own, not a difference from 1 (one coordinate: r_0 - 1)."""

@@ -169,7 +169,8 @@ class _Member:
             return f"a process has not answered for {heartbeat} s"
         name = f"process {self.rank} of {processes}"
         if self.code < 0:
-            return f"{name} was killed by {signal.Signals(-self.code).name}"
+            named = {s.value: s.name for s in signal.Signals}
+            return f"{name} was killed by {named.get(-self.code, f'signal {-self.code}')}"
         return f"{name} failed with exit code {self.code}"
 
     def signal(self, number: signal.Signals) -> None:
@@ -256,7 +257,7 @@ def _leave(code: int) -> None:
     """End at once: the usual way out waits for the other processes."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(code & 0xFF or int(code != 0))  # the system keeps eight bits: 256 is no success
 
 
 if __name__ == "__main__":

@@ -118,16 +118,16 @@ class TridiagonalRoute:
         labels = self.history[-1]
         if u == 0:
             square = float(np.sum(labels**2))
-            return Residual(math.sqrt(square), float(np.sum(labels * self._times(labels))) / square)
+            decay = float(np.sum(labels * self._times(labels))) / square
+            if decay <= self._noise:
+                raise _near_the_floor()
+            return Residual(math.sqrt(square), decay)
         at = self._resolvent(1 / u)
         rest = at.c * at.resolve(labels)
         square = float(np.sum(rest**2))
         share = float(np.sum(rest * at.keep(rest))) / square
-        if at.c < self.size * self._noise or share < u * self._noise:
-            raise RouteError(
-                "eps is so near to the residual floor that rounding in the null space of G "
-                "decides; use method='dense'"
-            )
+        if at.c < self.size * self._noise or share <= u * self._noise:
+            raise _near_the_floor()
         return Residual(math.sqrt(square), share / u)
 
     def _times(self, v: np.ndarray) -> np.ndarray:
@@ -137,8 +137,8 @@ class TridiagonalRoute:
         pivots, factor, info = _dpttrf(self._diagonal + c, self._off_diagonal)
         if info != 0:
             raise RouteError(
-                f"c I + G is not positive definite at c = {c:.3g}: G has negative eigenvalues, or "
-                "eps is near the residual floor; use method='dense'"
+                "c I + G is not positive definite: G has negative eigenvalues, or eps is near the "
+                "residual floor; use method='dense'"
             )
 
         def resolve(v: np.ndarray) -> np.ndarray:
@@ -194,6 +194,13 @@ def solve(matrix: np.ndarray, groups: list[Group]) -> Solution:
             Chain(rounds._replace(multipliers=rounds.multipliers * scale), labels, dual / scale)
         )
     return Solution(chains, "tridiagonal", error_settings(unit))
+
+
+def _near_the_floor() -> RouteError:
+    return RouteError(
+        "eps is so near to the residual floor that rounding in the null space of G decides; "
+        "use method='dense'"
+    )
 
 
 def _product(diagonal: np.ndarray, off_diagonal: np.ndarray, v: np.ndarray) -> np.ndarray:

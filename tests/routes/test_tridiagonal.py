@@ -166,3 +166,12 @@ def test_the_route_declines_near_the_floor_and_auto_says_so(monkeypatch):
 def test_what_needs_eigenvectors_is_refused(G, options):
     with pytest.raises(hsd.RouteError, match="method='dense'"):
         hsd.self_distill(G, np.ones(3), 0.1, method="tridiagonal", **options)
+
+
+@pytest.mark.parametrize("G", [np.zeros((2, 2)), np.diag([1.0, 0.0]), np.zeros((1, 1))])
+def test_labels_outside_the_range_are_left_to_the_dense_route(G):
+    y = np.ones(len(G)) if not G.any() else np.array([0.0, 1.0])
+    with pytest.raises(hsd.RouteError, match="residual floor"):
+        hsd.self_distill(G, y, 0.1, method="tridiagonal")
+    with pytest.raises(hsd.InfeasibleToleranceError):
+        hsd.self_distill(G, y, 0.1)

@@ -15,6 +15,7 @@ from hilbertsd.kernels.splines import (
     periodic_spline,
 )
 from hilbertsd.kernels.stationary import gaussian, laplace, matern, rational_quadratic
+from hilbertsd.kernels.tangent import conv_nngp, conv_ntk, nngp, ntk
 from hilbertsd.kernels.tensor import tensor
 
 __all__ = [
@@ -27,12 +28,16 @@ __all__ = [
     "brownian_motion",
     "cantilever_beam",
     "clamped_beam",
+    "conv_nngp",
+    "conv_ntk",
     "cubic_spline",
     "gaussian",
     "greens",
     "integrated_brownian_motion",
     "laplace",
     "matern",
+    "nngp",
+    "ntk",
     "parse_boundary",
     "parse_kernel",
     "parse_operator",

@@ -46,7 +46,7 @@ class RadialKernel(ClosedForm):
     def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
         # A distance that overflows is infinite to these formulas, which is what is meant.
         with np.errstate(over="ignore"):
-            square = _over_coordinates(xp, lambda a, b: (a - b) * (a - b), x, s)
+            square = over_coordinates(xp, lambda a, b: (a - b) * (a - b), x, s)
             return self.formula(xp, square, **dict(self.parameters))
 
     def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
@@ -60,7 +60,7 @@ class InnerProductKernel(ClosedForm):
     """Of the inner product alone; ``formula(xp, inner_product, **parameters)``."""
 
     def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
-        product = _over_coordinates(xp, lambda a, b: a * b, x, s)
+        product = over_coordinates(xp, lambda a, b: a * b, x, s)
         return self.formula(xp, product, **dict(self.parameters))
 
     def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
@@ -77,15 +77,15 @@ class AngularKernel(ClosedForm):
     """
 
     def _pairs(self, x: Array, s: Array, xp: Namespace) -> Array:
-        (u, length_x), (v, length_s) = _direction(x, xp), _direction(s, xp)
-        plus = _over_coordinates(xp, lambda a, b: (a + b) * (a + b), u, v)
-        minus = _over_coordinates(xp, lambda a, b: (a - b) * (a - b), u, v)
+        (u, length_x), (v, length_s) = direction(x, xp), direction(s, xp)
+        plus = over_coordinates(xp, lambda a, b: (a + b) * (a + b), u, v)
+        minus = over_coordinates(xp, lambda a, b: (a - b) * (a - b), u, v)
         return self._of_angle(xp, length_x, length_s, plus, minus)
 
     def _block(self, x: Array, s: Array, xp: Namespace) -> Array:
         if xp is not np:
             return super()._block(x, s, xp)
-        (u, length_x), (v, length_s) = _direction(x, np), _direction(s, np)
+        (u, length_x), (v, length_s) = direction(x, np), direction(s, np)
         plus, minus = _squared_distances(u, -v), _squared_distances(u, v)
         return self._of_angle(np, length_x[:, None], length_s[None, :], plus, minus)
 
@@ -116,17 +116,30 @@ def safe_sqrt(xp: Namespace, squares: Array) -> Array:
     return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, squares)))
 
 
-def _over_coordinates(
+def over_coordinates(
     xp: Namespace, term: Callable[[Array, Array], Array], x: Array, s: Array
 ) -> Array:
-    """Return Σ_i term(x_i, s_i) over the last axis."""
+    """Return Σ_i term(x_i, s_i) over the last axis.
+
+    Examples
+    --------
+    >>> over_coordinates(np, np.multiply, np.array([[3.0, 4.0]]), np.array([[1.0, 2.0]]))
+    array([11.])
+    """
     if xp is np or x.shape[-1] > UNROLLED:
         return xp.sum(term(x, s), axis=-1)
     # Written out, XLA fuses a few coordinates into one vectorised loop over the pairs of points.
     return sum(term(x[..., i], s[..., i]) for i in range(x.shape[-1]))
 
 
-def _direction(points: Array, xp: Namespace) -> tuple[Array, Array]:
+def direction(points: Array, xp: Namespace) -> tuple[Array, Array]:
+    """Return points/‖points‖, 0 for the origin, and the lengths, along the last axis.
+
+    Examples
+    --------
+    >>> direction(np.array([[3.0, 4.0]]), np)
+    (array([[0.6, 0.8]]), array([5.]))
+    """
     # Dividing by the largest coordinate first keeps the squares in range.
     largest = xp.max(xp.abs(points), axis=-1, keepdims=True)
     scaled = points / xp.where(largest == 0, 1.0, largest)

@@ -35,7 +35,7 @@ def polynomial(degree: int = 2, offset: float = 1.0) -> InnerProductKernel:
     >>> float(polynomial(degree=2, offset=1.0)([[1.0, 2.0]], [[3.0, 0.5]])[0])
     25.0
     """
-    whole = _whole("degree", degree, 1, None)
+    whole = whole_between("degree", degree, 1, None)
     try:
         shift = float(offset)
     except (TypeError, ValueError):
@@ -85,7 +85,7 @@ def arc_cosine(order: int = 1) -> AngularKernel:
     >>> float(arc_cosine(1)([[3.0, 4.0]], [[3.0, 4.0]])[0])
     25.0
     """
-    whole = _whole("order", order, 0, 2)
+    whole = whole_between("order", order, 0, 2)
     return AngularKernel(
         "arc_cosine",
         (("order", whole),),
@@ -94,7 +94,14 @@ def arc_cosine(order: int = 1) -> AngularKernel:
     )
 
 
-def _whole(name: str, value: Any, least: int, most: int | None) -> int:
+def whole_between(name: str, value: Any, least: int, most: int | None) -> int:
+    """Return a hyperparameter as an int, or raise HilbertSDError unless it is one in the range.
+
+    Examples
+    --------
+    >>> whole_between("degree", 2.0, 1, None)
+    2
+    """
     try:
         whole = int(value)
     except (TypeError, ValueError, OverflowError):

@@ -27,6 +27,7 @@ from hilbertsd.kernels.splines import (
 )
 from hilbertsd.kernels.stationary import gaussian, laplace, matern, rational_quadratic
 from hilbertsd.kernels.syntax import arithmetic, constant, disallowed, short, syntax_tree
+from hilbertsd.kernels.tangent import conv_nngp, conv_ntk, nngp, ntk
 from hilbertsd.kernels.tensor import tensor
 
 LIBRARY: dict[str, Callable[..., Kernel]] = {
@@ -37,16 +38,22 @@ LIBRARY: dict[str, Callable[..., Kernel]] = {
         brownian_motion,
         cantilever_beam,
         clamped_beam,
+        conv_nngp,
+        conv_ntk,
         cubic_spline,
         gaussian,
         integrated_brownian_motion,
         laplace,
         matern,
+        nngp,
+        ntk,
         periodic_spline,
         polynomial,
         rational_quadratic,
     )
 }
+NETWORKS = (nngp, ntk, conv_nngp, conv_ntk)
+"""These take words and shapes, too, such as ``activation="erf"`` and ``shape=(8, 8, 1)``."""
 
 
 def parse_kernel(text: str) -> Kernel:
@@ -66,6 +73,8 @@ def parse_kernel(text: str) -> Kernel:
     --------
     >>> parse_kernel("2*matern(1.5, length_scale=0.3) + cubic_spline")
     2.0 * matern(nu=1.5, length_scale=0.3) + cubic_spline()
+    >>> parse_kernel("ntk(3, activation='erf')")
+    ntk(depth=3, activation='erf', weight_variance=2.0, bias_variance=0.0)
     """
     value = _kernel(syntax_tree(text, "kernel"), text)
     if not isinstance(value, Kernel):
@@ -91,14 +100,14 @@ def _kernel(node: ast.expr, text: str) -> Kernel | Fraction:
         case ast.Name(id=name):
             return _called(_named(name, text), name, [], {}, text)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
-            values = [_kernel(arg, text) for arg in args]
+            values = [_argument(arg, text) for arg in args]
             if name == "tensor" and not keywords:
                 return tensor(*values)  # type: ignore[arg-type]  (checked there)
             named = {}
             for keyword in keywords:
                 if keyword.arg is None:
                     raise disallowed(keyword, text, _KERNEL_SYNTAX)
-                named[keyword.arg] = _kernel(keyword.value, text)
+                named[keyword.arg] = _argument(keyword.value, text)
             return _called(_named(name, text), name, values, named, text)
         case ast.Call(func=ast.Attribute(value=inner, attr="rescaled"), args=args, keywords=[]):
             kernel = _kernel(inner, text)
@@ -107,6 +116,16 @@ def _kernel(node: ast.expr, text: str) -> Kernel | Fraction:
                     kernel.rescaled, "rescaled", [_kernel(arg, text) for arg in args], {}, text
                 )
     raise disallowed(node, text, _KERNEL_SYNTAX)
+
+
+def _argument(node: ast.expr, text: str) -> Any:
+    """Return a kernel or a number, or a word or a tuple of numbers in quotes and parentheses."""
+    match node:
+        case ast.Constant(value=str() as word):
+            return word
+        case ast.Tuple(elts=elements):
+            return tuple(_kernel(element, text) for element in elements)
+    return _kernel(node, text)
 
 
 def _combined(node: ast.expr, op: ast.operator, left: Any, right: Any, text: str) -> Any:
@@ -136,14 +155,23 @@ def _named(name: str, text: str) -> Callable[..., Kernel]:
 
 
 def _called(function: Callable, name: str, values: list, named: dict, text: str) -> Kernel:
-    for value in [*values, *named.values()]:
-        if not isinstance(value, Fraction):
-            raise HilbertSDError(f"{name} takes numbers, not {value!r}; see {short(text)}.")
-    plain = [int(v) if v.denominator == 1 else float(v) for v in values]
-    keywords = {k: int(v) if v.denominator == 1 else float(v) for k, v in named.items()}
+    plain = [_plain(value, function, name, text) for value in values]
+    keywords = {key: _plain(value, function, name, text) for key, value in named.items()}
     try:
         inspect.signature(function).bind(*plain, **keywords)
     except TypeError as problem:
         known = ", ".join(inspect.signature(function).parameters) or "no arguments"
         raise HilbertSDError(f"{name}: {problem}; it takes {known}.") from None
     return function(*plain, **keywords)
+
+
+def _plain(value: Any, function: Callable, name: str, text: str) -> Any:
+    """Return an argument as the function takes it: a number, for networks a word or numbers."""
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else float(value)
+    if function in NETWORKS:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, tuple):
+            return tuple(_plain(part, float, name, text) for part in value)
+    raise HilbertSDError(f"{name} takes numbers, not {short(value)}; see {short(text)}.")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hilbertsd.version import __version__
 
 if TYPE_CHECKING:
-    from hilbertsd import batch, datasets, filters, kernels, operators, plots, theory
+    from hilbertsd import batch, datasets, filters, kernels, nets, operators, plots, theory
     from hilbertsd.distill import decompose, self_distill
     from hilbertsd.distillation import Distillation
     from hilbertsd.enclosure import Enclosure
@@ -56,6 +56,7 @@ __all__ = [
     "gram",
     "kernels",
     "multiplier_to_alpha",
+    "nets",
     "operators",
     "plots",
     "self_distill",
@@ -82,7 +83,9 @@ _HOMES = {
     "multiplier_to_alpha": "multiplier",
     "self_distill": "distill",
 }
-_MODULES = frozenset({"batch", "datasets", "filters", "kernels", "operators", "plots", "theory"})
+_MODULES = frozenset(
+    {"batch", "datasets", "filters", "kernels", "nets", "operators", "plots", "theory"}
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -61,7 +61,8 @@ def parse_kernel(text: str) -> Kernel:
 
     Allowed are the names of `hilbertsd.kernels`, with or without arguments, numbers, ``+``, ``*``,
     ``tensor(k1, k2, ...)`` and ``k.rescaled(lower, upper)``: what the repr of a library kernel
-    uses. Nothing of the text is executed.
+    uses. Networks also take words and shapes, as in ``conv_ntk((8, 8, 1), activation="erf")``.
+    Nothing of the text is executed.
 
     Raises
     ------

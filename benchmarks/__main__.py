@@ -21,6 +21,7 @@ from benchmarks.measure import Bound, Comparison, PeerAbsent, Sweep
 from benchmarks.nystroem import draw_nystroem, nystroem
 from benchmarks.scaling import draw_scaling, scaling
 from benchmarks.startup import import_time
+from benchmarks.tangent import tangent_convolutional, tangent_dense_all, tangent_dense_mean
 from benchmarks.tridiagonal import tridiagonal_over_eigh
 
 COMPARISONS: tuple[Callable[[bool], Comparison | Bound], ...] = (
@@ -34,6 +35,9 @@ COMPARISONS: tuple[Callable[[bool], Comparison | Bound], ...] = (
     batch_over_loop,
     tiled_over_numpy,
     memory,
+    tangent_dense_all,
+    tangent_dense_mean,
+    tangent_convolutional,
     import_time,
     # last: PyTorch's threads come with them
     tiled_over_keops,

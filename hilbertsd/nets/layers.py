@@ -70,7 +70,7 @@ class Graph(NamedTuple):
 def trace(function: Callable[..., Array], leaves: Sequence[Array], example: Array) -> Graph:
     """Return the graph of ``function(leaves, example) -> (Q,)``, a hashable function."""
     shapes = tuple(core_shape(value) for value in (*leaves, example))
-    return _graph(function, shapes, bool(jax.config.jax_enable_x64))
+    return _graph(function, shapes, bool(jax.config.read("jax_enable_x64")))
 
 
 @lru_cache(maxsize=64)

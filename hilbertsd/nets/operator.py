@@ -153,7 +153,7 @@ def tangent_operator(
         return result.T / count
 
     shape = (count * width, count * width)
-    return TangentOperator(shape, asked.dtype, _unit(f, params, x, outputs, asked), size, apply)
+    return TangentOperator(shape, asked.dtype, _unit(f, params, outputs, asked), size, apply)
 
 
 def _batch(asked: Question, memory: int, batch: int | None) -> int:
@@ -205,8 +205,9 @@ def _products(
     return jnp.einsum("cqnbq->cnb", found)[..., None] / size
 
 
-def _unit(f: Network, params: Any, x: Array, outputs: str | int, asked: Question) -> float:
+def _unit(f: Network, params: Any, outputs: str | int, asked: Question) -> float:
     """Return the rounding of the kernel's entries: float32 measured against float64, and scaled."""
+    x = np.asarray(asked.x)
     sample = x[:: max(1, len(x) // SAMPLE)][:SAMPLE]
     single, double = (
         empirical_ntk(f, params, sample, outputs=outputs, dtype=kind)

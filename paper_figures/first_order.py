@@ -114,8 +114,7 @@ def compute(
 
 def objectives(weight_decay: float) -> list[Callable[[Any, Any], Any]]:
     """Return the objectives of NAMES, at their usual settings."""
-    from hilbertsd.objectives import dependence, grams
-    from hilbertsd.objectives.projector import projector_gram
+    from hilbertsd.objectives import dependence, grams, projector
 
     return [
         grams.fkd,
@@ -128,7 +127,7 @@ def objectives(weight_decay: float) -> list[Callable[[Any, Any], Any]]:
         dependence.cka_loss,
         dependence.hsic_loss,
         dependence.alignment_loss,
-        partial(projector_gram, weight_decay=weight_decay),
+        partial(projector.fitted_projector, weight_decay=weight_decay),
     ]
 
 

@@ -32,6 +32,7 @@ from hilbertsd.objectives.inheriting import (
 )
 from hilbertsd.objectives.logits import cross_entropy, kd, logit_regression
 from hilbertsd.objectives.maps import at, attention_map, average_pool, flow, fsp, ft, nst
+from hilbertsd.objectives.projector import projector_loss
 from hilbertsd.objectives.registry import OBJECTIVES, Objective, objective
 from hilbertsd.objectives.relational import (
     alignment,
@@ -39,6 +40,7 @@ from hilbertsd.objectives.relational import (
     cc,
     cka,
     cka_loss,
+    fitted_projector,
     fkd,
     hsic,
     hsic_loss,
@@ -73,6 +75,7 @@ __all__ = [
     "exploration",
     "first_order",
     "fitnet",
+    "fitted_projector",
     "fkd",
     "flow",
     "fsp",
@@ -91,6 +94,7 @@ __all__ = [
     "objective",
     "pkt",
     "projector",
+    "projector_loss",
     "reconstruction",
     "refresh",
     "rkd",

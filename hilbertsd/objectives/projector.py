@@ -34,33 +34,43 @@ Array = Any
 
 @objective
 def projector_loss(
-    weights: Array, student: Array, teacher: Array, weight_decay: float = 0.0
+    student: Array, teacher: Array, weights: Array, *, weight_decay: float = 0.0
 ) -> Array:
-    """Return ½ ‖F_s W − F_t‖² + ½ η ‖W‖², sums over samples and features.
+    """Return ½ ‖F_s W − F_t‖² + ½ η ‖W‖², sums over samples and features: the paper's (1).
 
     Parameters
     ----------
-    weights : (p, q) array
-        W.
     student, teacher : (K, p) and (K, q) arrays
         F_s and F_t. The teacher gets no gradient.
+    weights : (p, q) array
+        W.
     weight_decay : float
         η; gradient flow on the loss is dW/dτ = C_st − C_s W − η W, with C_s = F_sᵀ F_s and
         C_st = F_sᵀ F_t (the paper's (3), which has η = 0).
 
+    Raises
+    ------
+    HilbertSDError
+        If the shapes do not fit.
+
     Examples
     --------
     >>> student, teacher = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([[3.0], [4.0]])
-    >>> float(projector_loss(np.array([[1.0], [1.0]]), student, teacher, weight_decay=1.0))
+    >>> float(projector_loss(student, teacher, np.array([[1.0], [1.0]]), weight_decay=1.0))
     5.0
     """
     s, t = batches(student, teacher, axes=2)
     w = floating("weights", weights)
+    if w.shape != (s.shape[1], t.shape[1]):
+        raise HilbertSDError(
+            f"weights must have shape {(s.shape[1], t.shape[1])}, student features by teacher "
+            f"features, got {w.shape}"
+        )
     return 0.5 * jnp.sum((s @ w - t) ** 2) + 0.5 * weight_decay * jnp.sum(w**2)
 
 
 @objective
-def projector_gram(K_s: Array, K_t: Array, weight_decay: float) -> Array:
+def fitted_projector(K_s: Array, K_t: Array, *, weight_decay: float = 1.0) -> Array:
     """Return the least value of `projector_loss` over W, ½ η tr((K_s + η I)⁻¹ K_t).
 
     A function of the two Gram matrices alone: what a projector that is always fitted asks of the
@@ -72,17 +82,23 @@ def projector_gram(K_s: Array, K_t: Array, weight_decay: float) -> Array:
     K_s, K_t : (K, K) arrays
         Without a 1/K. The teacher gets no gradient.
     weight_decay : float
-        η > 0; `projector_minimum` has the limit η = 0.
+        η > 0, in the units of K_s: the ``alpha`` of scikit-learn's ``Ridge``, and with its default.
+        `projector_minimum` has the limit η = 0.
 
     Raises
     ------
     HilbertSDError
         If η is not positive, or the matrices are not square and of one size.
 
+    Notes
+    -----
+    By eigenvalues of K_s, negative ones as 0. An η below the rounding of the largest eigenvalue
+    gives finite numbers of few digits.
+
     Examples
     --------
     >>> K_s, K_t = np.diag([1.0, 3.0]), np.diag([4.0, 4.0])
-    >>> round(float(projector_gram(K_s, K_t, weight_decay=1.0)), 12)
+    >>> round(float(fitted_projector(K_s, K_t)), 12)
     1.5
     """
     s, t = squares(K_s, K_t)
@@ -91,8 +107,24 @@ def projector_gram(K_s: Array, K_t: Array, weight_decay: float) -> Array:
             f"weight_decay must be positive, got {weight_decay!r}; without it the least value is "
             "that of least squares, projector_minimum(student, teacher)"
         )
-    shifted = s + weight_decay * jnp.eye(len(s), dtype=s.dtype)
-    return 0.5 * weight_decay * jnp.trace(jax.scipy.linalg.solve(shifted, t, assume_a="pos"))
+    return 0.5 * weight_decay * jnp.sum(_resolvent(s, jnp.asarray(weight_decay, s.dtype)) * t)
+
+
+@jax.custom_jvp
+def _resolvent(K: Array, shift: Array) -> Array:
+    """Return (K + η I)⁻¹; eigenvectors have no derivative where eigenvalues meet, this has."""
+    eigenvalues, vectors = jnp.linalg.eigh(K)
+    return (vectors / (jnp.maximum(eigenvalues, 0) + shift)) @ vectors.T
+
+
+@_resolvent.defjvp
+def _resolvent_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    K, shift = primals
+    inverse = _resolvent(K, shift)
+    moved = tangents[0] + tangents[1] * jnp.eye(len(K), dtype=K.dtype)
+    return inverse, -inverse @ moved @ inverse
 
 
 def projector_weights(

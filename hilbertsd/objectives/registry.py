@@ -15,6 +15,7 @@ from hilbertsd.objectives import (
     inheriting,
     logits,
     maps,
+    projector,
     relational,
 )
 
@@ -58,6 +59,14 @@ _ALL = (
     _gram("cka_loss", "Kornblith et al. 2019", dependence),
     _gram("hsic_loss", "Gretton et al. 2005", dependence),
     _gram("alignment_loss", "Cristianini et al. 2001", dependence),
+    _gram("fitted_projector", "Miles & Mikolajczyk 2024", projector),
+    Objective(
+        "projector",
+        projector.projector_loss,
+        "features",
+        "Miles & Mikolajczyk 2024",
+        needs=("weights",),
+    ),
     Objective("fitnet", features.fitnet, "features", "Romero et al. 2015", True),
     Objective("vid", features.vid, "features", "Ahn et al. 2019", True, ("raw_variance",)),
     Objective("ab", features.ab, "features", "Heo et al. 2019", True),

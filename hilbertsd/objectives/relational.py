@@ -1,9 +1,10 @@
 """Objectives on the relations between the samples of a batch, as functions of features.
 
 Each is the objective of the same name on Gram matrices (:mod:`hilbertsd.objectives.grams`,
-:mod:`hilbertsd.objectives.dependence`) at K = F Fᵀ, where formulas, normalisations, variants and
-sources stand. F_s is (B, p) and F_t (B, q): the widths may differ. Longer shapes (B, ...) are
-flattened to rows. None depends on the order of the batch, nor on an orthogonal map of the features.
+:mod:`hilbertsd.objectives.dependence`, :mod:`hilbertsd.objectives.projector`) at K = F Fᵀ, where
+formulas, normalisations, variants and sources stand. F_s is (B, p) and F_t (B, q): the widths may
+differ. Longer shapes (B, ...) are flattened to rows. None depends on the order of the batch, nor on
+an orthogonal map of the features.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from hilbertsd import inputs
-from hilbertsd.objectives import dependence, grams
+from hilbertsd.objectives import dependence, grams, projector
 from hilbertsd.objectives.arguments import batches, objective
 
 Array = Any
@@ -155,6 +156,22 @@ def hsic_loss(student: Array, teacher: Array, **settings: Any) -> Array:
 def alignment_loss(student: Array, teacher: Array) -> Array:
     """Return 1 − :func:`alignment`."""
     return 1 - alignment(student, teacher)
+
+
+@objective
+def fitted_projector(student: Array, teacher: Array, *, weight_decay: float = 1.0) -> Array:
+    """Return what the best projector leaves (Miles & Mikolajczyk 2024).
+
+    min over W of ½‖F_s W − F_t‖² + ½ η ‖W‖²: see :func:`projector.fitted_projector`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> F_s, F_t = np.array([[1.0], [0.0]]), np.array([[3.0], [4.0]])
+    >>> round(float(fitted_projector(F_s, F_t)), 12)
+    10.25
+    """
+    return projector.fitted_projector(*_linear(student, teacher), weight_decay=weight_decay)
 
 
 def _linear(student: Array, teacher: Array) -> tuple[Array, Array]:

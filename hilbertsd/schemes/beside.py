@@ -59,12 +59,14 @@ class Beside(eqx.Module):
 
     A linear map of the student's channels to the teacher's number of them for objectives that
     compare entry with entry (two for "fsp"); for "vid" also a variance for each channel; for "crd"
-    and "info_nce" linear embeddings; for "inheritance" and "exploration" an encoder.
+    and "info_nce" linear embeddings; for "projector" its weights; for "inheritance" and
+    "exploration" an encoder.
     """
 
     maps: Any = None
     raw_variance: Array | None = None
     heads: Heads | None = None
+    weights: Array | None = None
 
 
 class Kept(NamedTuple):
@@ -88,6 +90,9 @@ def beside(one: Term, student: Any, teacher: Any, key: Array) -> Beside:
     if one.objective in ("crd", "info_nce"):
         sizes = math.prod(student), math.prod(teacher)
         return Beside(heads=contrastive_heads(*sizes, key=key, width=WIDTH))
+    if one.objective == "projector":
+        sizes = math.prod(student), math.prod(teacher)
+        return Beside(weights=Regressor.start(*sizes, key).weight.T)
     if entry.takes == "codes":
         return Beside(maps=Encoder.start(student[0], teacher[0], key))
     if not entry.same_shape:
@@ -125,9 +130,9 @@ def value(
     function, settings = objective(one.objective).function, dict(one.settings)
     if past is not None:
         return _contrasted(one, own, past, student, teacher, index, key)
-    if own.heads is not None:
+    if (learned := own.heads if own.weights is None else own.weights) is not None:
         rows = (a.reshape(len(a), -1) for a in (student, teacher))
-        return function(*rows, own.heads, **settings), None
+        return function(*rows, learned, **settings), None
     if isinstance(own.maps, tuple):
         student = tuple(each(a) for each, a in zip(own.maps, student, strict=True))
     elif own.maps is not None:

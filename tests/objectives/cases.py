@@ -56,6 +56,7 @@ class Case:
 
 
 o, r, g, d = objectives, definitions, objectives.grams, objectives.dependence
+p = objectives.projector
 
 
 def relational(name, home=g, definition=None, zero_at_equal=True, **settings):
@@ -108,6 +109,18 @@ CASES = {
         "hsic_loss", d, opposite(r.hsic), False, estimator="unbiased"
     ),
     "alignment_loss": relational("alignment_loss", d, opposite(r.alignment, 1)),
+    "fitted_projector": relational("fitted_projector", p, zero_at_equal=False),
+    "fitted_projector, weak": relational(
+        "fitted_projector", p, zero_at_equal=False, weight_decay=0.1
+    ),
+    "projector": Case(
+        lambda s, t: o.projector_loss(s, t, np.asarray(W, dtype=t.dtype)),
+        lambda s, t: r.projector(s, t, W),
+    ),
+    "projector, decay": Case(
+        lambda s, t: o.projector_loss(s, t, np.asarray(W, dtype=t.dtype), weight_decay=0.3),
+        lambda s, t: r.projector(s, t, W, 0.3),
+    ),
     "fitnet": Case(o.fitnet, r.mean_square, **SAME, zero_at_equal=True),
     "vid": Case(
         lambda s, t: o.vid(s, t, np.asarray(RHO, dtype=t.dtype)),

@@ -207,6 +207,18 @@ def crd(s, t, heads, memory, positives, negatives, temperature=0.07, normalisers
     return total / B
 
 
+def projector(s, t, W, weight_decay=0.0):
+    gaps = [sum((x @ W - y) ** 2) for x, y in zip(s, t, strict=True)]
+    return 0.5 * sum(gaps) + 0.5 * weight_decay * sum(w**2 for w in W.ravel())
+
+
+def fitted_projector(s, t, weight_decay=1.0):
+    """By least squares on features with rows √η I and targets with rows 0 added."""
+    more = np.concatenate([s, weight_decay**0.5 * np.eye(s.shape[1])])
+    targets = np.concatenate([t, np.zeros((s.shape[1], t.shape[1]))])
+    return projector(s, t, np.linalg.lstsq(more, targets, rcond=None)[0], weight_decay)
+
+
 def attention(A):
     Q = np.mean(np.asarray(A) ** 2, axis=1).reshape(len(A), -1)
     return np.array([q / np.linalg.norm(q) for q in Q])

@@ -15,7 +15,7 @@ jnp = jax.numpy
 
 from hilbertsd.objectives import dependence, grams  # noqa: E402
 from hilbertsd.objectives.first_order import agreement, first_order  # noqa: E402
-from hilbertsd.objectives.projector import projector_gram  # noqa: E402
+from hilbertsd.objectives.projector import fitted_projector  # noqa: E402
 
 DIFFERENCES = 1e-6
 """Central differences of step 1e-6, relative: observed below 1e-8."""
@@ -34,7 +34,7 @@ OBJECTIVES = {  # and what they ignore: a common scale, the norm of each feature
     "cka": (dependence.cka_loss, (True, False, True)),
     "hsic": (dependence.hsic_loss, (False, False, True)),
     "alignment": (dependence.alignment_loss, (True, False, False)),
-    "projector": (partial(projector_gram, weight_decay=0.5), (False, False, False)),
+    "projector": (partial(fitted_projector, weight_decay=0.5), (False, False, False)),
 }
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 

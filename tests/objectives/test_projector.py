@@ -1,5 +1,7 @@
 """The projector against an ODE solver, augmented least squares and the kernel it regresses with."""
 
+from functools import partial
+
 import mpmath
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from hilbertsd.errors import HilbertSDError
 jax = pytest.importorskip("jax")
 
 from hilbertsd.objectives.projector import (  # noqa: E402
-    projector_gram,
+    fitted_projector,
     projector_loss,
     projector_minimum,
     projector_weights,
@@ -104,13 +106,16 @@ def test_it_ends_in_ridge_regression_and_its_least_value(shape, weight_decay):
         projector_minimum(student, teacher, weight_decay), least, rtol=FILTERED, atol=NOTHING
     )
     with jax.enable_x64(True):
-        loss = projector_loss(weights, student, teacher, weight_decay)
+        loss = projector_loss(student, teacher, weights, weight_decay=weight_decay)
         assert_close(loss, least, rtol=FILTERED, atol=NOTHING)
         if weight_decay > 0:
             grams = student @ student.T, teacher @ teacher.T
-            assert_close(projector_gram(*grams, weight_decay), least, rtol=FILTERED)
+            assert_close(fitted_projector(*grams, weight_decay=weight_decay), least, rtol=FILTERED)
             # a planted mistake: the 1/2 forgotten in one of the two terms
-            assert abs(float(projector_gram(*grams, 2 * weight_decay)) / least - 1) > 1e-3
+            assert (
+                abs(float(fitted_projector(*grams, weight_decay=2 * weight_decay)) / least - 1)
+                > 1e-3
+            )
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -124,14 +129,16 @@ def test_no_weights_have_a_smaller_loss(shape):
     with jax.enable_x64(True):
         for size in (1e-3, 1.0):
             away = weights + size * rng.standard_normal(weights.shape)
-            assert float(projector_loss(away, student, teacher, 0.3)) > least
+            assert float(projector_loss(student, teacher, away, weight_decay=0.3)) > least
 
 
 def test_the_gradient_is_the_published_one():
     student, teacher = pair(6)
     weights = np.random.default_rng(6).standard_normal((4, 3))
     with jax.enable_x64(True):
-        slopes = jax.grad(projector_loss, argnums=(0, 2))(weights, student, teacher, 0.4)
+        slopes = jax.grad(partial(projector_loss, weight_decay=0.4), argnums=(2, 1))(
+            student, teacher, weights
+        )
     expected = student.T @ teacher - student.T @ student @ weights - 0.4 * weights
     assert_norm_close(-np.asarray(slopes[0]), expected, rtol=ROUNDING)
     assert not np.asarray(slopes[1]).any()  # teachers are constants
@@ -196,10 +203,10 @@ def test_the_gradient_of_the_least_value():
     decay, rng = 0.6, np.random.default_rng(9)
     grams = student @ student.T, teacher @ teacher.T
     with jax.enable_x64(True):
-        slope = np.asarray(jax.grad(projector_gram)(*grams, decay))
+        slope = np.asarray(jax.grad(partial(fitted_projector, weight_decay=decay))(*grams))
         fixed = np.asarray(
-            jax.grad(projector_loss, argnums=1)(
-                projector_weights(student, teacher, decay), student, teacher, decay
+            jax.grad(partial(projector_loss, weight_decay=decay))(
+                student, teacher, projector_weights(student, teacher, decay)
             )
         )
     inverse = np.linalg.inv(grams[0] + decay * np.eye(7))
@@ -240,4 +247,4 @@ def test_bad_input(arguments, options, message):
 
 def test_a_gram_without_decay_is_refused():
     with pytest.raises(HilbertSDError, match=r"weight_decay must be positive, got 0\.0"):
-        projector_gram(np.eye(2), np.eye(2), 0.0)
+        fitted_projector(np.eye(2), np.eye(2), weight_decay=0.0)

@@ -10,9 +10,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hilbertsd import lazy
 from hilbertsd.version import __version__
 
 if TYPE_CHECKING:
@@ -78,28 +78,27 @@ __all__ = [
 ]
 
 # Loaded when first used: importing the package costs little more than NumPy.
-_HOMES = {
-    "CollapseWarning": "errors",
-    "Decomposition": "routes.dense",
-    "Distillation": "distillation",
-    "Enclosure": "enclosure",
-    "HilbertSDError": "errors",
-    "InfeasibleToleranceError": "errors",
-    "PrecisionWarning": "errors",
-    "RouteError": "routes.group",
-    "Spectrum": "spectrum",
-    "alpha_to_multiplier": "multiplier",
-    "certify": "theory.certify",
-    "check_certificate": "theory.verifier",
-    "cross_gram": "operators.gram",
-    "decompose": "distill",
-    "gram": "operators.gram",
-    "multiplier_to_alpha": "multiplier",
-    "primal_coef": "operators.gram",
-    "self_distill": "distill",
-}
-_MODULES = frozenset(
+__getattr__, __dir__ = lazy.attach(
+    __name__,
     {
+        "distill": ("decompose", "self_distill"),
+        "distillation": ("Distillation",),
+        "enclosure": ("Enclosure",),
+        "errors": (
+            "CollapseWarning",
+            "HilbertSDError",
+            "InfeasibleToleranceError",
+            "PrecisionWarning",
+        ),
+        "multiplier": ("alpha_to_multiplier", "multiplier_to_alpha"),
+        "operators.gram": ("cross_gram", "gram", "primal_coef"),
+        "routes.dense": ("Decomposition",),
+        "routes.group": ("RouteError",),
+        "spectrum": ("Spectrum",),
+        "theory.certify": ("certify",),
+        "theory.verifier": ("check_certificate",),
+    },
+    modules=(
         "batch",
         "datasets",
         "filters",
@@ -110,19 +109,5 @@ _MODULES = frozenset(
         "plots",
         "schemes",
         "theory",
-    }
+    ),
 )
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"hilbertsd.{name}")
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"hilbertsd.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'hilbertsd' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -1,9 +1,8 @@
 """Neural networks: their tangent kernels, the bridge to the theory, training, and chains."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hilbertsd.errors import HilbertSDError
+from hilbertsd import lazy
 from hilbertsd.nets.bridge import Bridge, Distances, bridge, log_slope
 from hilbertsd.nets.finite_width import finite_width
 from hilbertsd.nets.functional import as_function
@@ -74,53 +73,22 @@ __all__ = [
 ]
 
 # Loaded when first used: these need Equinox and Optax, tangent kernels do not.
-_HOMES = {
-    "Activations": "blocks",
-    "ChainSettings": "chain",
-    "Curves": "supervised",
-    "Network": "blocks",
-    "NetworkChain": "chain",
-    "PatchNetwork": "multi_view",
-    "Trained": "training",
-    "Training": "supervised",
-    "convnet": "models",
-    "early_stopping_controls": "chain",
-    "feature_scores": "multi_view",
-    "fit": "supervised",
-    "fitting_loss": "losses",
-    "initialise": "training",
-    "keys": "training",
-    "load_network": "chain",
-    "measure": "supervised",
-    "member": "training",
-    "mlp": "models",
-    "network_features": "features",
-    "network_outputs": "supervised",
-    "patch_network": "multi_view",
-    "resnet": "models",
-    "smoothed_relu": "multi_view",
-    "train": "training",
-    "train_chain": "chain",
-    "vgg": "models",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hilbertsd.nets' has no attribute {name!r}")
-    try:
-        home = importlib.import_module(f"hilbertsd.nets.{_HOMES[name]}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("equinox", "optax"):
-            raise
-        raise HilbertSDError(
-            f"networks (here {name}) need {error.name}, of the extra nets: pip install "
-            "'hilbertsd[nets]', or '.[nets]' in a checkout."
-        ) from None
-    value = getattr(home, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy.attach(
+    __name__,
+    {
+        "blocks": ("Activations", "Network"),
+        "chain": (
+            "ChainSettings",
+            "NetworkChain",
+            "early_stopping_controls",
+            "load_network",
+            "train_chain",
+        ),
+        "features": ("network_features",),
+        "losses": ("fitting_loss",),
+        "models": ("convnet", "mlp", "resnet", "vgg"),
+        "multi_view": ("PatchNetwork", "feature_scores", "patch_network", "smoothed_relu"),
+        "supervised": ("Curves", "Training", "fit", "measure", "network_outputs"),
+        "training": ("Trained", "initialise", "keys", "member", "train"),
+    },
+)

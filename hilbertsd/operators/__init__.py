@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hilbertsd import lazy
 from hilbertsd.operators.gram import cross_gram, gram
 from hilbertsd.operators.semiseparable import semiseparable
 
@@ -24,21 +24,10 @@ __all__ = [
 ]
 
 # These need JAX, which is loaded with them.
-_HOMES = {
-    "KernelOperator": "tiling",
-    "sharded": "sharding",
-    "sharded_cross": "sharding",
-    "tiled": "tiling",
-    "tiled_cross": "tiling",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        module = importlib.import_module(f"hilbertsd.operators.{_HOMES[name]}")
-        return getattr(module, name)
-    raise AttributeError(f"module 'hilbertsd.operators' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy.attach(
+    __name__,
+    {
+        "sharding": ("sharded", "sharded_cross"),
+        "tiling": ("KernelOperator", "tiled", "tiled_cross"),
+    },
+)

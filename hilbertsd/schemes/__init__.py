@@ -7,10 +7,9 @@ born-again), `mutual`, `mean_teacher`, and inheritance and exploration.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hilbertsd.errors import HilbertSDError
+from hilbertsd import lazy
 
 if TYPE_CHECKING:
     from hilbertsd.schemes.averaging import Averaged, mean_teacher
@@ -51,49 +50,18 @@ __all__ = [
 ]
 
 # Loaded when first used: these need Equinox and Optax.
-_HOMES = {
-    "Averaged": "averaging",
-    "Beside": "beside",
-    "Coder": "coders",
-    "Comparison": "comparison",
-    "Encoder": "coders",
-    "Noise": "teachers",
-    "Recipe": "distillation",
-    "Student": "distillation",
-    "Term": "terms",
-    "accuracy": "distillation",
-    "autoencoder": "inheriting",
-    "coded": "inheriting",
-    "compare_objectives": "comparison",
-    "distill": "distillation",
-    "ensemble": "teachers",
-    "generations": "chains",
-    "inheritance_terms": "inheriting",
-    "mean_teacher": "averaging",
-    "mutual": "cohorts",
-    "noisy": "teachers",
-    "observe": "teachers",
-    "suggested": "comparison",
-    "term": "terms",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hilbertsd.schemes' has no attribute {name!r}")
-    try:
-        home = importlib.import_module(f"hilbertsd.schemes.{_HOMES[name]}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("equinox", "optax"):
-            raise
-        raise HilbertSDError(
-            f"schemes (here {name}) need {error.name}, of the extra nets: pip install "
-            "'hilbertsd[nets]', or '.[nets]' in a checkout."
-        ) from None
-    value = getattr(home, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy.attach(
+    __name__,
+    {
+        "averaging": ("Averaged", "mean_teacher"),
+        "beside": ("Beside",),
+        "chains": ("generations",),
+        "coders": ("Coder", "Encoder"),
+        "cohorts": ("mutual",),
+        "comparison": ("Comparison", "compare_objectives", "suggested"),
+        "distillation": ("Recipe", "Student", "accuracy", "distill"),
+        "inheriting": ("autoencoder", "coded", "inheritance_terms"),
+        "teachers": ("Noise", "ensemble", "noisy", "observe"),
+        "terms": ("Term", "term"),
+    },
+)

@@ -1,8 +1,9 @@
 """hilbertsd networks: what it prints, writes, keeps and refuses."""
 
-import builtins
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,26 +182,17 @@ def test_a_device_that_is_not_there(capsys, monkeypatch):
     assert "--device gpu: JAX finds none, it has cpu." in said
 
 
-def test_without_the_extra_one_sentence_says_so(capsys, monkeypatch):
-    import sys
-
-    true = builtins.__import__
-
-    def without_equinox(name, *arguments, **keywords):
-        if name.split(".")[0] == "equinox":
-            raise ModuleNotFoundError("No module named 'equinox'", name="equinox")
-        return true(name, *arguments, **keywords)
-
-    nets = sys.modules.get("hilbertsd.nets")
-    for name in [name for name in sys.modules if name.startswith("hilbertsd.nets.")]:
-        monkeypatch.delitem(sys.modules, name)
-    if nets is not None:
-        for name in nets._HOMES:
-            monkeypatch.delitem(vars(nets), name, raising=False)
-    monkeypatch.setattr(builtins, "__import__", without_equinox)
-    code, said = refused(capsys, "networks", *TINY)
-    assert code == BAD_INPUT
-    assert "pip install 'hilbertsd[nets]'" in said
+def test_without_the_extra_it_is_one_sentence(tmp_path):
+    script = (
+        "import sys; sys.modules['equinox'] = None; from hilbertsd.cli import main; "
+        "sys.exit(main(['networks']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == BAD_INPUT
+    assert "pip install 'hilbertsd[nets]'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def bridge(
     ((1, 1, 2), True)
     """
     ask = _Question.checked(kernel, x, y, x_test, eps, rounds, method, multipliers, step_size)
-    sizes = tuple(_positive("widths", width) for width in widths)
+    sizes = tuple(inputs.whole_number("widths", width, least=1) for width in widths)
     numbers = tuple(inputs.whole_number("seeds", seed) for seed in seeds)
     for name, found in (("widths", sizes), ("seeds", numbers)):
         if not found or len(set(found)) != len(found):
@@ -470,12 +470,6 @@ def _collapse(ratios: np.ndarray) -> int | None:
     """Return the first t with 0 < r_t <= 1; zeros are rounds that were not run."""
     found = np.flatnonzero((ratios > 0) & (ratios <= 1))
     return int(found[0]) if len(found) else None
-
-
-def _positive(name: str, value: Any) -> int:
-    if inputs.whole_number(name, value) < 1:
-        raise HilbertSDError(f"{name} must be 1 or more, got {value!r}.")
-    return int(value)
 
 
 def _warn(result: Bridge) -> None:

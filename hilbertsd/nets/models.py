@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -111,16 +112,16 @@ def mlp(
     ([(256,), (256,)], (256,), (10,))
     """
     given = tuple(inputs) if isinstance(inputs, Sequence) else (inputs,)
-    size = math.prod(_positive("inputs", side) for side in given)
+    size = math.prod(_size("inputs", side) for side in given)
     start = _parametrization(parametrization, weight_variance, bias_variance)
     check.one_of("activation", activation, tuple(ACTIVATIONS))
-    sizes = [size, *(_positive("widths", width) for width in widths)]
+    sizes = [size, *(_size("widths", width) for width in widths)]
     keys = iter(jax.random.split(key, len(sizes)))
     stages = tuple(
         Stage((Hidden(Dense(a, b, start, next(keys)), None, activation),))
         for a, b in itertools.pairwise(sizes)
     )
-    dense = Dense(sizes[-1], _positive("outputs", outputs), start, next(keys))
+    dense = Dense(sizes[-1], _size("outputs", outputs), start, next(keys))
     return with_state(Network(stages, dense, "flatten", flat=True))
 
 
@@ -180,23 +181,23 @@ def convnet(
     size = _image(shape)
     check.one_of("activation", activation, tuple(ACTIVATIONS))
     check.one_of("readout", readout, READOUTS)
-    sizes = [size[0], *(_positive("channels", count) for count in channels)]
+    sizes = [size[0], *(_size("channels", count) for count in channels)]
     build = Builder(
         _parametrization(parametrization, weight_variance, bias_variance),
         _normalization(normalization),
         iter(jax.random.split(key, len(sizes))),
     )
-    side, stride = _positive("filter_size", filter_size), _positive("stride", stride)
+    side, stride = _size("filter_size", filter_size), _size("stride", stride)
     stages = tuple(
         Stage((build.convolution(a, b, side, stride, activation),))
         for a, b in itertools.pairwise(sizes)
     )
     if readout == "average":
-        return build.network(stages, sizes[-1], _positive("outputs", outputs), readout)
+        return build.network(stages, sizes[-1], _size("outputs", outputs), readout)
     height, width = size[1:]
     for _ in stages:
         height, width = -(-height // stride), -(-width // stride)
-    return build.network(stages, sizes[-1] * height * width, _positive("outputs", outputs), readout)
+    return build.network(stages, sizes[-1] * height * width, _size("outputs", outputs), readout)
 
 
 def resnet(
@@ -270,7 +271,7 @@ def resnet(
                 f"{known}{also}."
             )
         blocks = ((depth - 2) // 6,) * 3
-    first = _positive("width", (16 if cifar else 64) if width is None else width)
+    first = _size("width", (16 if cifar else 64) if width is None else width)
     build = Builder(
         _parametrization(parametrization, 2.0, 0.0),
         _normalization(normalization),
@@ -290,7 +291,7 @@ def resnet(
             layers.append(build.residual(here, channels, out, stride, block, projected=not cifar))
             here = out
         stages.append(Stage(tuple(layers)))
-    return build.network(stages, here, _positive("outputs", outputs), "average")
+    return build.network(stages, here, _size("outputs", outputs), "average")
 
 
 def vgg(
@@ -347,7 +348,7 @@ def vgg(
     )
     here, side, stages = size[0], min(size[1:]), []
     for i, count in enumerate(counts):
-        channels = _positive("width", width) * 2 ** min(i, 3)
+        channels = _size("width", width) * 2 ** min(i, 3)
         layers: list[Layer] = []
         for _ in range(count):
             layers.append(build.convolution(here, channels, 3))
@@ -356,16 +357,12 @@ def vgg(
             layers.append(MaxPool(2, 2, 0))
             side //= 2
         stages.append(Stage(tuple(layers)))
-    return build.network(stages, here, _positive("outputs", outputs), "average")
+    return build.network(stages, here, _size("outputs", outputs), "average")
 
 
 # --- checks
 
-
-def _positive(name: str, value: Any) -> int:
-    if check.whole_number(name, value) < 1:
-        raise HilbertSDError(f"{name} must be at least 1, got {value!r}.")
-    return int(value)
+_size = partial(check.whole_number, least=1)
 
 
 def _image(shape: Any) -> Shape:
@@ -375,7 +372,7 @@ def _image(shape: Any) -> Shape:
         raise HilbertSDError(
             f"shape = {shape!r} is not (channels, height, width) of an image."
         ) from None
-    return _positive("channels", channels), _positive("height", height), _positive("width", width)
+    return _size("channels", channels), _size("height", height), _size("width", width)
 
 
 def _parametrization(name: str, weight_variance: float, bias_variance: float) -> Parametrization:

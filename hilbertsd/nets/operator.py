@@ -158,8 +158,8 @@ def tangent_operator(
 
 def _batch(asked: Question, memory: int, batch: int | None) -> int:
     for name, value in (("memory", memory), ("batch", batch)):
-        if value is not None and inputs.whole_number(name, value) < 1:
-            raise HilbertSDError(f"{name} must be at least 1, got {value!r}.")
+        if value is not None:
+            inputs.whole_number(name, value, least=1)
     if batch is not None:
         return min(batch, len(asked.x))
     graph = trace(asked.function, asked.leaves, asked.x[0])

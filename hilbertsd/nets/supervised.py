@@ -55,10 +55,9 @@ class Training:
         check.one_of("optimizer", self.optimizer, tuple(OPTIMIZERS))
         check.one_of("decayed", self.decayed, DECAYED)
         check.whole_number("steps", self.steps)
-        for name in ("batch", "check_every"):
-            value = getattr(self, name)
-            if value is not None and check.whole_number(name, value) < 1:
-                raise HilbertSDError(f"{name} must be at least 1, got {value!r}.")
+        check.whole_number("check_every", self.check_every, least=1)
+        if self.batch is not None:
+            check.whole_number("batch", self.batch, least=1)
         if self.stop_at is not None:
             check.nonnegative("stop_at", self.stop_at)
         for name, least in (("learning_rate", "above 0"), ("weight_decay", "0 or more")):

@@ -124,8 +124,8 @@ def tangent_plan(
 def _plan(asked: Question, method: str, memory: int, batch: int | None) -> Plan:
     inputs.one_of("method", method, ("auto", *METHODS))
     for name, value in (("memory", memory), ("batch", batch)):
-        if value is not None and inputs.whole_number(name, value) < 1:
-            raise HilbertSDError(f"{name} must be at least 1, got {value!r}.")
+        if value is not None:
+            inputs.whole_number(name, value, least=1)
     graph = trace(asked.function, asked.leaves, asked.x[0])
     task = Task(
         rows=len(asked.x),

@@ -179,7 +179,7 @@ def train(
     >>> done.losses.shape, bool((done.losses[:, -1] < 0.1 * done.losses[:, 0]).all())
     ((2, 300), True)
     """
-    steps, every = check.whole_number("steps", steps), _positive("every", every)
+    steps, every = check.whole_number("steps", steps), check.whole_number("every", every, least=1)
     if (monitor is None) != (threshold is None):
         raise HilbertSDError("monitor and threshold go together: pass both, or neither.")
     count = len(keys)
@@ -189,7 +189,7 @@ def train(
     size = next(
         len(a) if axis is None else a.shape[1] for a, axis in zip(leaves, axes, strict=True)
     )
-    part = size if batch is None else min(_positive("batch", batch), size)
+    part = size if batch is None else min(check.whole_number("batch", batch, least=1), size)
     task = _Task(loss, optimizer, monitor, static, structure, axes, size, part)
     moments = eqx.filter_vmap(optimizer.init)(params)
     order = jnp.zeros((count, size if part < size else 0), jnp.int32)
@@ -395,12 +395,6 @@ def _advance(
 
 
 # --- checks
-
-
-def _positive(name: str, value: Any) -> int:
-    if check.whole_number(name, value) < 1:
-        raise HilbertSDError(f"{name} must be at least 1, got {value!r}.")
-    return int(value)
 
 
 def _examples(data: Any, seed_axes: Any, count: int) -> tuple[list[Any], Any, tuple[Any, ...]]:

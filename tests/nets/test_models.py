@@ -214,7 +214,7 @@ def test_sizes_may_be_numbers_of_numpy():
 def test_refusals():
     key = jax.random.key(0)
     for call, message in (
-        (lambda: nets.mlp(3, 2, (0,), key=key), "widths must be at least 1"),
+        (lambda: nets.mlp(3, 2, (0,), key=key), "widths must be a whole number, 1 or more"),
         (lambda: nets.mlp(3, 2, activation="swash", key=key), "activation must be one of"),
         (lambda: nets.mlp(3, 2, parametrization="mup", key=key), "parametrization must be one of"),
         (lambda: nets.mlp(3, 2, weight_variance=-1.0, key=key), "weight_variance must be positive"),
@@ -222,7 +222,10 @@ def test_refusals():
         (lambda: nets.convnet((8, 8), 2, key=key), r"not \(channels, height, width\)"),
         (lambda: nets.convnet((1, 8, 8), 2, readout="max", key=key), "readout must be one of"),
         (lambda: nets.resnet((1, 8, 8), 2, 9, key=key), "18, 34, or 6n"),
-        (lambda: nets.resnet((1, 8, 8), 2, 8, width=0, key=key), "width must be at least 1"),
+        (
+            lambda: nets.resnet((1, 8, 8), 2, 8, width=0, key=key),
+            "width must be a whole number, 1 or more",
+        ),
         (lambda: nets.resnet((1, 8, 8), 2, 20, block="bottleneck", key=key), "50, 101, 152"),
         (lambda: nets.resnet((1, 8, 8), 2, normalization="layer", key=key), "'batch', 'group'"),
         (lambda: nets.vgg((1, 8, 8), 2, 9, key=key), "8, 11, 13, 16, 19"),

@@ -319,7 +319,7 @@ def test_refusals(small):
         (lambda: empirical_ntk(f, params, x, method="fast"), "'auto', 'jacobian'"),
         (lambda: empirical_ntk(f, params, x, outputs=3), "at most 2"),
         (lambda: empirical_ntk(f, params, x, outputs="sum"), "'mean', 'all' or a number"),
-        (lambda: empirical_ntk(f, params, x, batch=0), "batch must be at least 1"),
+        (lambda: empirical_ntk(f, params, x, batch=0), "batch must be a whole number, 1 or more"),
         (lambda: empirical_ntk(f, params, x, dtype="float16"), "dtype must be one of"),
         (lambda: empirical_ntk(f, params, x[:0]), "at least one point"),
         (lambda: empirical_ntk(f, params, x, x[:, 0]), "both must be inputs"),

@@ -138,7 +138,9 @@ def _interrupts_explained(folder: Path | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        done = 0 if folder is None else len(list(folder.glob("round-*.npz")))
+        from hilbertsd.nets.checkpoint import Folder
+
+        done = 0 if folder is None else Folder(folder).rounds()
         if done:
             say(f"{done} finished rounds are kept in {folder}; the same command goes on from there")
         raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Callable
 from operator import index
 from typing import Any
 
@@ -94,6 +96,22 @@ def whole_number(name: str, value: Any, most: int | None = None, least: int = 0)
     return whole
 
 
+def whole_numbers(
+    name: str, values: Any, most: int | None = None, least: int = 0, *, distinct: bool = False
+) -> tuple[int, ...]:
+    """Return ints, each as `whole_number` returns it; where distinct, all so and at least one."""
+    try:
+        given = tuple(values)
+    except TypeError:
+        raise HilbertSDError(
+            f"{name} must be several whole numbers, such as (1, 2) or range(10), got {values!r}"
+        ) from None
+    found = tuple(whole_number(f"{name}[{i}]", one, most, least) for i, one in enumerate(given))
+    if distinct and (not found or len(set(found)) != len(found)):
+        raise HilbertSDError(f"{name} must be different and at least one, got {found}")
+    return found
+
+
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """Return the value if it is one of the names."""
     if not isinstance(value, str) or value not in choices:
@@ -105,26 +123,32 @@ def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
 
 def share(name: str, value: Any) -> float:
     """Return a float in (0, 1)."""
-    number = real_array(name, value)
-    if number.ndim != 0 or not 0 < number < 1:
-        raise HilbertSDError(f"{name} must be a number between 0 and 1, got {value!r}")
-    return float(number)
+    return _number(name, value, lambda number: 0 < number < 1, "a number between 0 and 1")
 
 
 def rate(name: str, value: Any) -> float:
     """Return a float in [0, 1]."""
-    number = real_array(name, value)
-    if number.ndim != 0 or not 0 <= number <= 1:
-        raise HilbertSDError(f"{name} must be a number from 0 to 1, got {value!r}")
-    return float(number)
+    return _number(name, value, lambda number: 0 <= number <= 1, "a number from 0 to 1")
 
 
 def nonnegative(name: str, value: Any) -> float:
     """Return a finite float, 0 or more."""
-    number = real_array(name, value)
-    if number.ndim != 0 or number < 0:
-        raise HilbertSDError(f"{name} must be a number, 0 or more, got {value!r}")
-    return float(number)
+    return _number(name, value, lambda number: number >= 0, "a number, 0 or more")
+
+
+def positive(name: str, value: Any) -> float:
+    """Return a finite float above 0."""
+    return _number(name, value, lambda number: number > 0, "a number above 0")
+
+
+def _number(name: str, value: Any, within: Callable[[float], bool], bound: str) -> float:
+    try:
+        number = math.nan if isinstance(value, str) or np.ndim(value) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not (math.isfinite(number) and within(number)):
+        raise HilbertSDError(f"{name} must be {bound}, got {value!r}")
+    return number
 
 
 def gram_matrix(G: Any) -> Any:

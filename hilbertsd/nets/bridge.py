@@ -187,11 +187,8 @@ def bridge(
     ((1, 1, 2), True)
     """
     ask = _Question.checked(kernel, x, y, x_test, eps, rounds, method, multipliers, step_size)
-    sizes = tuple(inputs.whole_number("widths", width, least=1) for width in widths)
-    numbers = tuple(inputs.whole_number("seeds", seed) for seed in seeds)
-    for name, found in (("widths", sizes), ("seeds", numbers)):
-        if not found or len(set(found)) != len(found):
-            raise HilbertSDError(f"{name} must be different and at least one, got {found}.")
+    sizes = inputs.whole_numbers("widths", widths, least=1, distinct=True)
+    numbers = inputs.whole_numbers("seeds", seeds, distinct=True)
     draw = network
     if draw is None:
         if ask.x.ndim != 2:
@@ -304,7 +301,7 @@ class _Question:
             )
         spectrum = decompose(gram(kernel, x))
         largest = 1 / float(spectrum.eigenvalues[-1])
-        if step_size is not None and not 0 < step_size < 2 * largest:
+        if step_size is not None and not inputs.positive("step_size", step_size) < 2 * largest:
             raise HilbertSDError(
                 f"step_size must be positive and below 2/d_max = {2 * largest:.6g}, "
                 f"got {step_size!r}."

@@ -51,10 +51,7 @@ class ChainSettings:
     def __post_init__(self) -> None:
         check.one_of("labels", self.labels, LABELS)
         check.one_of("initialization", self.initialization, INITIALIZATIONS)
-        if not 0 <= self.ground_truth_weight <= 1:
-            raise HilbertSDError(
-                f"ground_truth_weight must be between 0 and 1, got {self.ground_truth_weight!r}."
-            )
+        check.rate("ground_truth_weight", self.ground_truth_weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +143,8 @@ def train_chain(
             f"data must be a Classification, got {type(data).__name__}; make one of your own "
             "arrays by hilbertsd.datasets.from_arrays(x, labels, train=...)."
         )
-    rounds, seeds = check.whole_number("rounds", rounds, check.MOST_ROUNDS), _seeds(seeds)
+    rounds = check.whole_number("rounds", rounds, check.MOST_ROUNDS)
+    seeds = check.whole_numbers("seeds", seeds, distinct=True)
     given = one_hot(data.given, data.classes)
     kept = None if folder is None else Folder(folder)
     done = 0
@@ -335,15 +333,6 @@ def _identity(
 def _described(data: Classification) -> dict[str, Any]:
     arrays = (data.x_train, data.given, data.true, data.x_test, data.y_test)
     return {"name": data.name, "settings": data.settings, "digest": digest(*arrays)}
-
-
-def _seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    if not hasattr(seeds, "__iter__"):
-        raise HilbertSDError(f"seeds must be several, such as range(10), got {seeds!r}.")
-    found = tuple(check.whole_number("a seed", seed) for seed in seeds)
-    if not found or len(set(found)) != len(found):
-        raise HilbertSDError(f"seeds must be different and at least one, got {found}.")
-    return found
 
 
 @contextlib.contextmanager

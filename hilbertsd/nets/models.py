@@ -115,7 +115,7 @@ def mlp(
     size = math.prod(_size("inputs", side) for side in given)
     start = _parametrization(parametrization, weight_variance, bias_variance)
     check.one_of("activation", activation, tuple(ACTIVATIONS))
-    sizes = [size, *(_size("widths", width) for width in widths)]
+    sizes = [size, *check.whole_numbers("widths", widths, least=1)]
     keys = iter(jax.random.split(key, len(sizes)))
     stages = tuple(
         Stage((Hidden(Dense(a, b, start, next(keys)), None, activation),))
@@ -181,7 +181,7 @@ def convnet(
     size = _image(shape)
     check.one_of("activation", activation, tuple(ACTIVATIONS))
     check.one_of("readout", readout, READOUTS)
-    sizes = [size[0], *(_size("channels", count) for count in channels)]
+    sizes = [size[0], *check.whole_numbers("channels", channels, least=1)]
     build = Builder(
         _parametrization(parametrization, weight_variance, bias_variance),
         _normalization(normalization),
@@ -377,12 +377,8 @@ def _image(shape: Any) -> Shape:
 
 def _parametrization(name: str, weight_variance: float, bias_variance: float) -> Parametrization:
     check.one_of("parametrization", name, PARAMETRIZATIONS)
-    weight, bias = float(weight_variance), float(bias_variance)
-    if not (math.isfinite(weight) and weight > 0):
-        raise HilbertSDError(f"weight_variance must be positive and finite, got {weight!r}.")
-    if not (math.isfinite(bias) and bias >= 0):
-        raise HilbertSDError(f"bias_variance must be 0 or more and finite, got {bias!r}.")
-    return Parametrization(name, weight, bias)
+    weight = check.positive("weight_variance", weight_variance)
+    return Parametrization(name, weight, check.nonnegative("bias_variance", bias_variance))
 
 
 def _normalization(kind: Any) -> str | None:

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from hilbertsd import inputs as check
-from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.blocks import Activations
 
 Array = Any
@@ -117,12 +116,10 @@ def patch_network(
     for name, size in sizes.items():
         check.whole_number(name, size, least=1)
     check.whole_number("q", q, least=2)
-    spread = float(classes**-0.5 if scale is None else scale)
-    for name, value in {"threshold": threshold, "scale": spread}.items():
-        if not 0 < value < float("inf"):
-            raise HilbertSDError(f"{name} must be positive and finite, got {value}")
+    threshold = check.positive("threshold", threshold)
+    spread = check.positive("scale", classes**-0.5 if scale is None else scale)
     weights = spread * jax.random.normal(key, (classes, width, dimension), jnp.float32)
-    return eqx.nn.make_with_state(PatchNetwork)(weights, int(q), float(threshold))
+    return eqx.nn.make_with_state(PatchNetwork)(weights, int(q), threshold)
 
 
 def feature_scores(weights: Array, directions: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,7 +15,6 @@ import optax
 from jax import lax
 
 from hilbertsd import inputs as check
-from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.losses import DECAYED, LOSSES, fitting_loss
 from hilbertsd.nets.training import Trained, applied, initialise, train
 
@@ -60,10 +58,8 @@ class Training:
             check.whole_number("batch", self.batch, least=1)
         if self.stop_at is not None:
             check.nonnegative("stop_at", self.stop_at)
-        for name, least in (("learning_rate", "above 0"), ("weight_decay", "0 or more")):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and (value > 0 or (value == 0 and least[0] == "0"))):
-                raise HilbertSDError(f"{name} must be {least} and finite, got {value!r}.")
+        check.positive("learning_rate", self.learning_rate)
+        check.nonnegative("weight_decay", self.weight_decay)
 
 
 class Curves(NamedTuple):

@@ -53,11 +53,10 @@ def keys(seeds: Sequence[int], *numbers: int) -> Array:
     >>> keys([0, 1], 3).shape
     (2,)
     """
-    if not len(seeds):
+    numbered = check.whole_numbers("seeds", seeds, 2**31 - 1)
+    if not numbered:
         raise HilbertSDError("seeds is empty; pass at least one.")
-    found = jax.vmap(lambda seed: jax.random.key(seed, impl="threefry2x32"))(
-        jnp.asarray([check.whole_number("a seed", seed, 2**31 - 1) for seed in seeds])
-    )
+    found = jax.vmap(lambda seed: jax.random.key(seed, impl="threefry2x32"))(jnp.asarray(numbered))
     for number in numbers:
         found = jax.vmap(jax.random.fold_in, in_axes=(0, None))(found, number)
     return found

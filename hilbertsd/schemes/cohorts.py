@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from hilbertsd import inputs as check
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.blocks import Activations
 from hilbertsd.nets.supervised import chosen_optimizer, one_hot
@@ -111,10 +111,7 @@ def mutual(
     count = len(makes)
     if count < 2:
         raise HilbertSDError(f"mutual learning needs at least 2 students, got {count}.")
-    if not (math.isfinite(reconstruction_weight) and reconstruction_weight >= 0):
-        raise HilbertSDError(
-            f"reconstruction_weight must be 0 or more, got {reconstruction_weight!r}."
-        )
+    check.nonnegative("reconstruction_weight", reconstruction_weight)
     starts = [initialise(make, keys(seeds, stream, n)) for n, make in enumerate(makes)]
     shapes = [activation_shapes(model, state, data.x_train) for model, state in starts]
     codes = _code_channels(recipe.terms, shapes, code)

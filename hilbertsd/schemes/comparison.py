@@ -125,9 +125,7 @@ def compare_objectives(
     See the page on schemes of the documentation.
     """
     training = Training(loss="cross-entropy") if training is None else training
-    seeds = tuple(check.whole_number("a seed", seed) for seed in seeds)
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise HilbertSDError(f"seeds must be different and at least one, got {seeds}.")
+    seeds = check.whole_numbers("seeds", seeds, distinct=True)
     if wrong := {ALONE, TEACHER} & set(terms):
         raise HilbertSDError(f"an objective cannot be called {sorted(wrong)[0]!r}.")
     recipes = {ALONE: Recipe((), training)} | {

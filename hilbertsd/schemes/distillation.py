@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hilbertsd import inputs as check
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.blocks import AXIS, Activations
 from hilbertsd.nets.losses import LOSSES, squared_norm
@@ -51,8 +51,7 @@ class Recipe:
     def __post_init__(self) -> None:
         terms = checked_terms(self.terms)
         object.__setattr__(self, "terms", terms)
-        if not (math.isfinite(self.own_weight) and self.own_weight >= 0):
-            raise HilbertSDError(f"own_weight must be 0 or more, got {self.own_weight!r}.")
+        check.nonnegative("own_weight", self.own_weight)
         if self.own_weight == 0 and not terms:
             raise HilbertSDError("own_weight=0 and no term of positive weight leave nothing.")
         if self.training.stop_at is not None:

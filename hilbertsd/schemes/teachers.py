@@ -111,8 +111,7 @@ def ensemble(
     check.one_of("kernel", kernel, KERNELS)
     if not found:
         raise HilbertSDError("an ensemble needs at least one member.")
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise HilbertSDError(f"temperature must be above 0, got {temperature!r}.")
+    check.positive("temperature", temperature)
     shapes = {(m.outputs.shape, m.features.shape[:2], len(m.maps)) for m in found}
     if len(shapes) > 1:
         raise HilbertSDError(
@@ -152,10 +151,8 @@ class Noise(NamedTuple):
     def checked(self) -> Noise:
         """Return the same, or raise `HilbertSDError`."""
         check.one_of("kind", self.kind, NOISES)
-        if not 0 <= self.fraction <= 1:
-            raise HilbertSDError(f"fraction must be between 0 and 1, got {self.fraction!r}.")
-        if not (math.isfinite(self.deviation) and self.deviation >= 0):
-            raise HilbertSDError(f"deviation must be 0 or more, got {self.deviation!r}.")
+        check.rate("fraction", self.fraction)
+        check.nonnegative("deviation", self.deviation)
         return self
 
 

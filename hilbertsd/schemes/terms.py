@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from typing import Any, NamedTuple
 
 from hilbertsd import inputs as check
@@ -63,8 +62,7 @@ def term(
     (('norm_weight', 0.001),)
     """
     entry = objective(name)
-    if not (math.isfinite(weight) and weight >= 0):
-        raise HilbertSDError(f"weight must be 0 or more and finite, got {weight!r}.")
+    check.nonnegative("weight", weight)
     known = inspect.signature(entry.function).parameters.values()
     names = {p.name for p in known if p.kind is p.KEYWORD_ONLY} - {"normalisers"}  # CRD's are found
     if any(p.kind is p.VAR_KEYWORD for p in known):

@@ -215,7 +215,7 @@ def test_both_features_tell_the_class():
         ({"single_view_fraction": 1.1}, "single_view_fraction must be a number from 0 to 1"),
         ({"weak_strength": -0.1}, "weak_strength must be a number, 0 or more"),
         ({"noise": -0.1}, "noise must be a number, 0 or more"),
-        ({"feature_noise": float("inf")}, "feature_noise is inf"),
+        ({"feature_noise": float("inf")}, "feature_noise must be .* got inf"),
         ({"patches_per_feature": 0}, "patches_per_feature must be a whole number, 1 or more"),
         ({"classes": 1}, "classes must be a whole number, 2 or more"),
     ],

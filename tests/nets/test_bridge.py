@@ -215,10 +215,15 @@ def test_refusals(problem):
         (lambda: bridge(kernel, x, y, points, 0.1, multipliers="own"), "'theory', 'labels'"),
         (lambda: bridge(kernel, x, y[:, None], points, 0.1), "one output"),
         (lambda: bridge(kernel, x, y, points, 9.0), "every fit is zero"),
-        (lambda: bridge(kernel, x, y, points, 0.1, widths=(0,)), "widths must be 1 or more"),
+        (
+            lambda: bridge(kernel, x, y, points, 0.1, widths=(0,)),
+            r"widths\[0\] must be",
+        ),
         (lambda: bridge(kernel, x, y, points, 0.1, seeds=()), "seeds must be different and at"),
         (lambda: bridge(kernel, x, y, points, 0.1, seeds=(1, 1)), "seeds must be different"),
         (lambda: bridge(kernel, x, y, points, 0.1, step_size=1e9), "below 2/d_max"),
+        (lambda: bridge(kernel, x, y, points, 0.1, step_size="1"), "step_size must be a number"),
+        (lambda: bridge(kernel, x, y, points, 0.1, widths=8), "widths must be several"),
         (lambda: bridge(gaussian(1.0), x, y, points, 0.1), "fully connected network"),
         (lambda: finite_width(kernel, 3, 4, jax.random.key(0), dtype="half"), "'float32'"),
     ):

@@ -214,11 +214,20 @@ def test_sizes_may_be_numbers_of_numpy():
 def test_refusals():
     key = jax.random.key(0)
     for call, message in (
-        (lambda: nets.mlp(3, 2, (0,), key=key), "widths must be a whole number, 1 or more"),
+        (lambda: nets.mlp(3, 2, (0,), key=key), r"widths\[0\] must be a whole number, 1 or more"),
+        (lambda: nets.mlp(3, 2, 8, key=key), "widths must be several whole numbers"),
+        (lambda: nets.convnet((1, 8, 8), 2, 8, key=key), "channels must be several"),
+        (lambda: nets.mlp(3, 2, weight_variance="x", key=key), "weight_variance must be a number"),
         (lambda: nets.mlp(3, 2, activation="swash", key=key), "activation must be one of"),
         (lambda: nets.mlp(3, 2, parametrization="mup", key=key), "parametrization must be one of"),
-        (lambda: nets.mlp(3, 2, weight_variance=-1.0, key=key), "weight_variance must be positive"),
-        (lambda: nets.mlp(3, 2, bias_variance=-1.0, key=key), "bias_variance must be 0 or more"),
+        (
+            lambda: nets.mlp(3, 2, weight_variance=-1.0, key=key),
+            "variance must be a number above 0",
+        ),
+        (
+            lambda: nets.mlp(3, 2, bias_variance=-1.0, key=key),
+            "variance must be a number, 0 or more",
+        ),
         (lambda: nets.convnet((8, 8), 2, key=key), r"not \(channels, height, width\)"),
         (lambda: nets.convnet((1, 8, 8), 2, readout="max", key=key), "readout must be one of"),
         (lambda: nets.resnet((1, 8, 8), 2, 9, key=key), "18, 34, or 6n"),

@@ -97,8 +97,8 @@ def test_scores_of_planted_units():
     [
         ({"width": 0}, "width must be a whole number, 1 or more, got 0"),
         ({"q": 1}, "q must be a whole number, 2 or more, got 1"),
-        ({"threshold": 0.0}, "threshold must be positive and finite, got 0.0"),
-        ({"scale": float("nan")}, "scale must be positive and finite, got nan"),
+        ({"threshold": 0.0}, "threshold must be a number above 0, got 0.0"),
+        ({"scale": float("nan")}, "scale must be a number above 0, got nan"),
     ],
 )
 def test_bad_settings_are_named(changed, named):

@@ -309,11 +309,12 @@ def test_refusals():
         (lambda: chain(-1), "rounds must be a whole number"),
         (lambda: chain(seeds=()), "seeds must be different and at least one"),
         (lambda: chain(seeds=(1, 1)), "seeds must be different"),
-        (lambda: chain(seeds=3), r"such as range\(10\)"),
+        (lambda: chain(seeds=3), r"such as .*range\(10\), got 3"),
         (lambda: nets.train_chain(make, (DATA.x_train, DATA.given)), "from_arrays"),
         (lambda: nets.train_chain(make, DATA, TRAINING), r"ChainSettings\(training\)"),
         (lambda: nets.ChainSettings(labels="firm"), "labels must be one of"),
-        (lambda: nets.ChainSettings(ground_truth_weight=1.5), "between 0 and 1"),
+        (lambda: nets.ChainSettings(ground_truth_weight=1.5), "a number from 0 to 1"),
+        (lambda: nets.ChainSettings(ground_truth_weight="1"), "from 0 to 1, got '1'"),
         (lambda: nets.ChainSettings(initialization="warm"), "initialization must be one of"),
     ):
         with pytest.raises(HilbertSDError, match=message):

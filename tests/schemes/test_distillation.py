@@ -251,6 +251,8 @@ def test_what_does_not_go_together_is_refused(teacher):
     refused("has 10 of them, the teacher 4", "kd", said=fewer)
     with pytest.raises(HilbertSDError, match="leave nothing"):
         Recipe((term("fkd", 0.0),), own_weight=0.0)
+    with pytest.raises(HilbertSDError, match="own_weight must be a number, 0 or more, got '1'"):
+        Recipe(own_weight="1")
     with pytest.raises(HilbertSDError, match="fraction"):
         Recipe(noise=Noise(1.5))
     with pytest.raises(HilbertSDError, match="stop_at"):

@@ -107,6 +107,15 @@ class Bridge:
     gradient_norm: np.ndarray
     error_bound: np.ndarray
 
+    def __repr__(self) -> str:
+        """Name what a reader asks first; the arrays are attributes."""
+        distances = self.test.network[..., 0].mean(axis=1)
+        return (
+            f"<Bridge: {self.method}, widths {self.widths}, {len(self.seeds)} seeds, "
+            f"{len(self.stops)} fits, mean distance from the theory at the test points, round 0, "
+            f"{', '.join(f'{distance:.3g}' for distance in distances)}>"
+        )
+
 
 def bridge(
     kernel: Kernel,

@@ -21,7 +21,7 @@ import numpy as np
 from hilbertsd import inputs as check
 from hilbertsd.datasets import Classification
 from hilbertsd.errors import HilbertSDError
-from hilbertsd.nets.checkpoint import Folder, digest, made_by
+from hilbertsd.nets.checkpoint import Folder, digest, made_by, starts_agree
 from hilbertsd.nets.losses import LOSSES
 from hilbertsd.nets.supervised import Curves, Training, fit, measure, network_outputs, one_hot
 from hilbertsd.nets.training import Trained, initialise, keys
@@ -67,6 +67,15 @@ class NetworkChain:
     network: tuple[Any, Any]
     """Model and state of the last round, stacked over the seeds."""
     provenance: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """Name what a reader asks first; the arrays are attributes."""
+        rounds, seeds, points, outputs = self.outputs.shape
+        first, last = self.curves.test_accuracy[[0, -1]].mean(axis=1)
+        return (
+            f"<NetworkChain: {points} points, {outputs} outputs, {seeds} seeds, {rounds} rounds, "
+            f"mean test accuracy from {first:.3f} to {last:.3f}>"
+        )
 
     @property
     def rounds(self) -> int:
@@ -202,11 +211,20 @@ def load_network(folder: str | PathLike[str], make: Make, round_: int) -> tuple[
     Raises
     ------
     HilbertSDError
-        If the round is not there or the networks are others.
+        If the round is not there or the networks are others: of other shapes, or, as of another
+        parametrisation, with parameters of other sizes at the start.
     """
     kept = Folder(folder)
-    seeds = kept.manifest()["identity"]["seeds"]
-    return kept.network(check.whole_number("round_", round_), _like(make, len(seeds)))
+    identity = kept.manifest()["identity"]
+    seeds = identity["seeds"]
+    network = kept.network(check.whole_number("round_", round_), _like(make, len(seeds)))
+    sizes = _sizes(initialise(make, _start_keys(seeds[:1], 0))[0])
+    if not starts_agree(identity["start"][-len(sizes) :], sizes):
+        raise HilbertSDError(
+            f"{str(kept.path)!r} holds a network whose parameters start at other sizes than those "
+            "of the one given; make it as the chain did, in the same parametrisation."
+        )
+    return network
 
 
 def early_stopping_controls(
@@ -315,19 +333,23 @@ def _like(make: Make, count: int) -> Any:
 def _identity(
     make: Make, data: Classification, settings: ChainSettings, seeds: tuple[int, ...]
 ) -> dict[str, Any]:
-    import equinox as eqx
-
     model, state = initialise(make, _start_keys(seeds[:1], 0))
     outputs = network_outputs(model, state, data.x_train[:4]).ravel()
-    # the same function may be written in other parameters, and learns differently then
-    arrays = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
-    sizes = [float(jax.numpy.sqrt(jax.numpy.mean(array**2))) for array in arrays]
     return {
         "settings": dataclasses.asdict(settings),
         "seeds": list(seeds),
         "data": _described(data),
-        "start": [*outputs.tolist(), *sizes],
+        # the same function may be written in other parameters, and learns differently then
+        "start": [*outputs.tolist(), *_sizes(model)],
     }
+
+
+def _sizes(model: Any) -> list[float]:
+    """Return the root mean square of each array of parameters."""
+    import equinox as eqx
+
+    arrays = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+    return [float(jax.numpy.sqrt(jax.numpy.mean(array**2))) for array in arrays]
 
 
 def _described(data: Classification) -> dict[str, Any]:

@@ -150,6 +150,13 @@ def digest(*arrays: np.ndarray) -> str:
     return found.hexdigest()
 
 
+def starts_agree(found: Any, given: Any) -> bool:
+    """Whether two lists of numbers are those of the same network at its start."""
+    one, other = np.asarray(found, float), np.asarray(given, float)
+    scale = STARTS_AGREE * max(float(np.abs(one).max(initial=0)), 1e-30)
+    return one.shape == other.shape and bool(np.abs(one - other).max(initial=0) <= scale)
+
+
 def _plain(value: Any) -> Any:
     """Return NumPy's numbers and arrays as JSON has them."""
     if isinstance(value, np.generic | np.ndarray):
@@ -170,9 +177,6 @@ def _differences(found: Any, given: Any, name: str = "") -> list[str]:
             for sentence in _differences(found.get(key), given.get(key), f"{name}.{key}".strip("."))
         ]
     if name == "start":
-        one, other = np.asarray(found, float), np.asarray(given, float)
-        scale = STARTS_AGREE * max(float(np.abs(one).max(initial=0)), 1e-30)
-        if one.shape == other.shape and np.abs(one - other).max(initial=0) <= scale:
-            return []
-        return ["its networks start otherwise (another model, or another device)"]
+        otherwise = "its networks start otherwise (another model, or another device)"
+        return [] if starts_agree(found, given) else [otherwise]
     return [] if found == given else [f"{name} was {found!r}, now {given!r}"]

@@ -168,6 +168,10 @@ def test_networks_tend_to_the_theory_with_the_width(measured):
         assert (points.remaining < 0.1 * points.network).all()
     assert (measured.error_bound <= 1e-4).all()  # smooth: the gradient vanishes
     assert (np.abs(measured.residuals[1] / measured.eps - 1) < 0.2).all()
+    shown = repr(measured)  # without its arrays
+    assert shown.startswith("<Bridge: ridge, widths (16, 1024), 3 seeds, 2 fits, ")
+    assert shown.endswith(f"{measured.test.network[1, :, 0].mean():.3g}>")
+    assert len(shown) < 150
 
 
 def test_chains_of_stopped_networks_collapse_within_the_bounds(problem):

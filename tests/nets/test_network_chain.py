@@ -157,6 +157,13 @@ def test_a_folder_goes_on_where_it_ended_bit_for_bit(whole, tmp_path):
         assert_identical(nets.network_outputs(*network, DATA.x_train), whole.outputs[t])
 
 
+def test_a_chain_is_shown_without_its_arrays(whole):
+    shown = repr(whole)
+    assert shown.startswith("<NetworkChain: 60 points, 10 outputs, 2 seeds, 4 rounds, mean test ")
+    assert shown.endswith(f" to {whole.curves.test_accuracy[-1].mean():.3f}>")
+    assert len(shown) < 150
+
+
 def test_a_manifest_without_rounds_makes_way(tmp_path):
     kept = Folder(tmp_path)
     for seeds in ([0], [1]):
@@ -174,6 +181,9 @@ def test_another_chain_is_refused_with_what_differs(tmp_path):
     def wide(key):
         return nets.mlp(64, 10, (13,), key=key)
 
+    def tangent(key):  # the same shapes
+        return nets.mlp(64, 10, (12,), parametrization="ntk", bias_variance=1.0, key=key)
+
     short = nets.ChainSettings(dataclasses.replace(TRAINING, steps=2))
     how = {"rounds": 0, "seeds": (0, 1), "folder": folder}
     other = dataclasses.replace(DATA, given=np.roll(DATA.given, 1))
@@ -183,6 +193,7 @@ def test_another_chain_is_refused_with_what_differs(tmp_path):
         (lambda: nets.train_chain(make, other, short, **how), "data.digest was"),
         (lambda: nets.train_chain(wide, DATA, short, **how), "its networks start otherwise"),
         (lambda: nets.load_network(folder, wide, 0), "holds another network"),
+        (lambda: nets.load_network(folder, tangent, 0), "the same parametrisation"),
         (lambda: nets.load_network(folder, make, 1), "there is no file"),
         (lambda: nets.load_network(tmp_path, make, 0), "there is no file"),
     ):

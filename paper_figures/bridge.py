@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hilbertsd import plots
-from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
+from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, machine_of, recorded
 
 if TYPE_CHECKING:
@@ -192,37 +192,51 @@ def caption(data: dict[str, BridgeData], machine: str = MACHINE) -> str:
     """Say what the panels show, in the numbers of this run."""
     first = next(iter(data.values()))
     settings = first.settings
+    columns = [_column(one) for one in data.values()]
+    labels = [f"labels {one.settings['labels']}".split(",")[0] for one in data.values()]
+    listed = table(
+        ("", *labels),
+        [(name, *(column[name] for column in columns)) for name in columns[0]],
+    )
     return f"""
 **The bridge.** Self-distillation of networks in NTK parametrisation, trained in round t on
-(1/K) Σ (f_θ − f_θ0 − y_t)² + c_t ‖θ − θ_0‖² with the multipliers c_t of the theory's chain on
-{settings["kernel"]}, against that chain: relative distance in norm. Data: {settings["data"]};
-K = {settings["points"]}, {100 * settings["flipped"]:.0f} % of the labels flipped,
-{settings["test_points"]} test points. Mean and standard deviation of {len(first.seeds)} seeds, a
-fresh network in every round; dashed, width^(−1/2). Right: the parts of the distance in round 0, the
-chain on the networks' own tangent kernels against the theory (kernel) and the networks against that
+(1/K) Σ (f_θ − f_θ0 − y_t)² + c_t ‖θ − θ_0‖² with the multipliers c_t of the theory's chain,
+beside that chain: the relative distance in norm falls like width^(−1/2) (dashed); mean and standard
+deviation of {len(first.seeds)} seeds. Right: the parts of the distance in round 0, the chain on the
+networks' own tangent kernels against the theory (kernel) and the networks against that
 (nonlinearity), and what the last half of the iterations of {settings["optimiser"]} changed
-(training). {" ".join(_findings(one) for one in data.values())} Errors of slopes are standard errors
-over seeds. Measured on {machine}.
+(training).
+
+{listed}
+
+At the test points; slopes are log-log, with standard errors over the seeds. Kernel
+{settings["kernel"]}. Data: {settings["data"]}; K = {settings["points"]},
+{100 * settings["flipped"]:.0f} % of the labels flipped, {settings["test_points"]} test points; a
+fresh network in every round. Measured on {machine}.
 """
 
 
-def _findings(data: BridgeData) -> str:
-    """Return the numbers of one coding of the labels."""
+def _column(data: BridgeData) -> dict[str, str]:
+    """Return the numbers of one coding of the labels, by what they are."""
+    distances = data.test[:, :, 0]
     slope, error = slopes(data.widths, data.test)
-    mean, deviation = data.test.mean(axis=1), data.test.std(axis=1, ddof=1)
-    distances = ", ".join(
-        f"{m:.3f} ± {s:.3f} at {w}"
-        for w, m, s in zip(data.widths, mean[:, 0], deviation[:, 0], strict=True)
+    parts = {"kernel": data.kernel, "nonlinearity": data.nonlinearity, "training": data.remaining}
+    return (
+        {"ε": f"{data.settings['eps']:g}"}
+        | {f"c_t, t = {t}": f"{c:.4g}" for t, c in enumerate(data.multipliers)}
+        | {
+            f"distance, t = 0, width {width}": f"{row.mean():.3f} ± {row.std(ddof=1):.3f}"
+            for width, row in zip(data.widths, distances, strict=True)
+        }
+        | {
+            f"its part at width {data.widths[-1]}: {name}": f"{values[-1, :, 0].mean():.2g}"
+            for name, values in parts.items()
+        }
+        | {
+            f"slope, t = {t}": f"−{-s:.3f} ± {e:.3f}"
+            for t, (s, e) in enumerate(zip(slope, error, strict=True))
+        }
     )
-    falls = ", ".join(f"−{-s:.3f} ± {e:.3f}" for s, e in zip(slope, error, strict=True))
-    kernel, nonlinearity, remaining = (
-        values[-1, :, 0].mean() for values in (data.kernel, data.nonlinearity, data.remaining)
-    )
-    multipliers = ", ".join(f"{c:.4g}" for c in data.multipliers)
-    return f"""With labels {data.settings["labels"]} and ε = {data.settings["eps"]:g}, where c_t =
-{multipliers}, the distance at the test points in round 0 is {distances}; log-log slopes for t = 0,
-…, {mean.shape[1] - 1} are {falls}; the parts at width {data.widths[-1]} are {kernel:.3f} (kernel),
-{nonlinearity:.3f} (nonlinearity) and {remaining:.4f} (training)."""
 
 
 def main(folder: Path = FIGURES, *, recompute: bool = False, machine: str = MACHINE) -> list[Path]:

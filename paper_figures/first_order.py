@@ -12,7 +12,7 @@ import numpy as np
 
 from hilbertsd import plots
 from hilbertsd.progress import phases
-from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
+from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, recorded
 
 if TYPE_CHECKING:
@@ -182,7 +182,6 @@ def caption(data: FirstOrderView) -> str:
     chosen = data.settings
     share = data.directions.mean(axis=0)
     leading = 100 * share[:, :9].sum(axis=1)
-    listed = ", ".join(f"{name} {part:.0f} %" for name, part in zip(NAMES, leading, strict=True))
     cosines = data.agreement.mean(axis=0)
     pairs = [
         (cosines[i, j], f"{NAMES[i]} and {NAMES[j]}") for i in range(len(NAMES)) for j in range(i)
@@ -190,24 +189,29 @@ def caption(data: FirstOrderView) -> str:
     close = ", ".join(f"{words} {value:.2f}" for value, words in sorted(pairs)[:-6:-1])
     far = min(pairs)
     norms = data.norms.mean(axis=0)
-    grown = ", ".join(
-        f"{name} {100 * value:.0f} %"
-        for name, value in zip(NAMES, data.growing.mean(axis=0), strict=True)
+    listed = table(
+        ("", "nine leading directions", "growth, of the eigenvalues' part"),
+        [
+            (name, f"{part:.0f} %", f"{100 * grown:.0f} %")
+            for name, part, grown in zip(NAMES, leading, data.growing.mean(axis=0), strict=True)
+        ],
     )
     still = ", ".join(name for name, value in zip(NAMES, norms, strict=True) if value < 1e-6)
     student, teacher = 100 * data.accuracy.mean(axis=1)
     return f"""
-**Objectives on Gram matrices, to first order.** Students and teachers with hidden layers
-{chosen["student"]} and {chosen["teacher"]}, trained alone on digits (test accuracy {student:.1f}
-and {teacher:.1f} %), {chosen["seeds"]} pairs, their features at {chosen["samples"]} test points.
-M is the gradient of the objective by the student's Gram matrix K; features move along −2 M F.
-(a) Share of the descent 2 Σ (λ_i + λ_j)(v_iᵀ M v_j)² by eigen-direction, largest eigenvalue first
-(mean over the pairs; half of what leaves the span of the features is not shown); the nine leading
-directions, about the classes, have {listed}. (b) Share by changing norms of features, by
-eigenvalues, and by leaving the span of the features (mean and range); norms do not matter to
-{still}. Of the eigenvalues' part so much is growth: {grown}. (c) Cosines between
-the moves, mean over the pairs: nearest are {close}; farthest {far[1]} {far[0]:.2f}. The
-projector has weight decay η = tr K/B.
+**Objectives on Gram matrices, to first order.** M is the gradient of an objective by the student's
+Gram matrix K = Σ λ_i v_i v_iᵀ; features move along −2 M F. (a) Share of the descent
+2 Σ (λ_i + λ_j)(v_iᵀ M v_j)² by eigen-direction, largest eigenvalue first: most is in the nine
+leading ones, which are about the classes (half of what leaves the span of the features is not
+shown). (b) Share by changing norms of features, by eigenvalues, and by leaving the span of the
+features (mean and range); norms do not matter to {still}. (c) Cosines between the moves: nearest
+are {close}; farthest {far[1]} {far[0]:.2f}.
+
+{listed}
+
+Means over {chosen["seeds"]} pairs of students and teachers with hidden layers {chosen["student"]}
+and {chosen["teacher"]}, trained alone on digits (test accuracy {student:.1f} and {teacher:.1f} %),
+their features at {chosen["samples"]} test points. The projector has weight decay η = tr K/B.
 """
 
 

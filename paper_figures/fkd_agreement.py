@@ -16,7 +16,7 @@ import numpy as np
 from hilbertsd import datasets, nets, plots, schemes
 from hilbertsd.nets.supervised import chosen_optimizer, one_hot
 from hilbertsd.report.objectives import ACCENT, interval, percent
-from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
+from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, RESULTS, recorded
 
 if TYPE_CHECKING:
@@ -131,51 +131,57 @@ def plot(data: Agreement) -> Figure:
                 axes.errorbar(
                     data.widths, [100 * one.mean for one in shown], ls=style, marker="o", ms=3,
                     yerr=[100 * one.half for one in shown], lw=1, capsize=2, color=color,
+                    label=KINDS[kind] if style == "-" else None,
                 )  # fmt: skip
         axes.set(xscale="log", xlabel="width", ylabel="same prediction (%)")
         axes.set(title="(c) agreement", xticks=data.widths, xticklabels=data.widths)
         axes.minorticks_off()
+        axes.legend(loc="lower right")
         plots.settle(figure)
     return figure
 
 
 def caption(data: Agreement) -> str:
     """Say what agrees, and how much, in the run's numbers."""
-    words = [
-        "**The feature kernel and predictions** (He & Ozay 2022, Fig. 2, here on small data). "
-        f"Digits, {TRAIN} training points, {TRAINING.steps} steps of Adam, networks "
-        f"of one hidden layer; {data.agreement.shape[-1]} seeds, means with 95 % intervals. Test "
-        f"predictions of a network (width {data.widths[0]}) against (a) its own features under a "
-        "last layer trained anew and (b) an independent start: shares of the points in each class "
-        "of the reference. (c) Agreement in percent by width, with the retrained layer (black) and "
-        "the independent start (orange), at all test points (solid) and where the reference is "
-        "wrong (dotted)."
+
+    def gaps(values: np.ndarray) -> list[str]:
+        return [percent(interval(a[0] - a[1]), signed=True) for a in values]
+
+    def shares(values: np.ndarray) -> list[list[str]]:
+        return [[percent(interval(row)) for row in kind] for kind in np.swapaxes(values, 0, 1)]
+
+    kernels = [interval(values) for values in data.kernels]
+    rows = []
+    for where, values in (("", data.agreement), (", where the reference is wrong", data.on_errors)):
+        rows += [(f"{kind}{where}", *row) for kind, row in zip(KINDS, shares(values), strict=True)]
+        rows.append((f"difference{where}", *gaps(values)))
+    rows.append(("CKA of independent features", *(f"{k.mean:.3f} ± {k.half:.3f}" for k in kernels)))
+    names = ("reference", *KINDS)
+    rows += [
+        (f"test accuracy, {name}", *row)
+        for name, row in zip(names, shares(data.accuracy), strict=True)
     ]
-    for i, width in enumerate(data.widths):
-        gap, wrong = (interval(v[i, 0] - v[i, 1]) for v in (data.agreement, data.on_errors))
-        kernels = interval(data.kernels[i])
-        words.append(
-            f"Width {width}: {_pair(data.agreement[i])}, difference {percent(gap, signed=True)}; "
-            f"where wrong {_pair(data.on_errors[i])}, difference {percent(wrong, signed=True)}; "
-            f"CKA of independent features {kernels.mean:.3f} ± {kernels.half:.3f}; test accuracies "
-            f"{', '.join(percent(interval(a)) for a in data.accuracy[i])}."
-        )
-    words.append(
-        "A shared feature kernel agrees clearly more, as in the paper, at all test points for "
-        f"{_clear(data.widths, data.agreement)}, where the reference is wrong for "
-        f"{_clear(data.widths, data.on_errors)}."
-    )
-    return " ".join(words)
+    listed = table(("width", *map(str, data.widths)), rows)
+    return f"""
+**The feature kernel and predictions** (He & Ozay 2022, Fig. 2, here on small data). Test
+predictions of a network (width {data.widths[0]}) against (a) its own features under a last layer
+trained anew and (b) an independent start: shares of the points in each class of the reference. (c)
+Agreement in percent by width, at all test points (solid) and where the reference is wrong (dotted).
+A shared feature kernel agrees clearly more, as in the paper, at all test points for
+{_clear(data.widths, data.agreement)}, where the reference is wrong for
+{_clear(data.widths, data.on_errors)}.
+
+{listed}
+
+In percent, mean and 95 % interval over {data.agreement.shape[-1]} seeds. Digits, {TRAIN} training
+points, {TRAINING.steps} steps of Adam, networks of one hidden layer.
+"""
 
 
 def _clear(widths: list[int], values: np.ndarray) -> str:
     gaps = {w: interval(a[0] - a[1]) for w, a in zip(widths, values, strict=True)}
     clear = [str(w) for w, gap in gaps.items() if gap.clear and gap.mean > 0]
     return f"widths {', '.join(clear)}" if clear else "no width"
-
-
-def _pair(values: np.ndarray) -> str:
-    return " and ".join(percent(interval(row)) for row in values)
 
 
 def main(folder: Path = FIGURES, *, recompute: bool = False, machine: str = MACHINE) -> list[Path]:

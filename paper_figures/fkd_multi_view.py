@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from paper_figures.multi_view import (
     recognition,
     start,
 )
-from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
+from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, machine_of, recorded
 from paper_figures.resumed import each
 
@@ -59,15 +60,23 @@ METHODS = {
     "alone": Method("alone"),
 }
 """On all data sets."""
+REGULARISER = 1e-4
 VARIANTS = {
-    "FKD, untrained": Method("correlation", 30.0, trained_start=False),
-    "KD, untrained": Method("kd", 4.0, trained_start=False),
+    "FKD, untrained": replace(METHODS["FKD"], trained_start=False),
+    "KD, untrained": replace(METHODS["KD"], trained_start=False),
     "FKD, linear kernel": Method("linear", 5e-4),
-    "FKD, regularised": Method("correlation", 30.0, norm_weight=1e-4),
-    "alone, regularised": Method("alone", norm_weight=1e-4),
+    "FKD, regularised": replace(METHODS["FKD"], norm_weight=REGULARISER),
+    "alone, regularised": replace(METHODS["alone"], norm_weight=REGULARISER),
 }
 """On the first few data sets."""
 VARIED = 5
+MEASURED: dict[str, Callable[[Any], Any]] = {
+    "miss_rate": lambda found: found.miss_rate,
+    "missed": lambda found: found.missed.mean((1, 2)),
+    "multi_view_error": lambda found: found.multi_view_error,
+    "fitted": lambda found: found.fitted,
+}
+"""Of students, from what `measure` returns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,12 +175,7 @@ def run(
             done = step
         found[name] = {
             field: [np.broadcast_to(value(row), len(sizes)).tolist() for row in rows]
-            for field, value in {
-                "miss_rate": lambda row: row.miss_rate,
-                "missed": lambda row: row.missed.mean((1, 2)),
-                "multi_view_error": lambda row: row.multi_view_error,
-                "fitted": lambda row: row.fitted,
-            }.items()
+            for field, value in MEASURED.items()
         }
         if name == "FKD":
             found["student_errors"] = rows[-1].errors.tolist()
@@ -215,8 +219,7 @@ def compute(
     def of_students(field: str, rows: list[dict[str, Any]], methods: Any) -> np.ndarray:
         return np.array([[row[name][field] for name in methods] for row in rows])
 
-    fields = ("miss_rate", "missed", "multi_view_error", "fitted")
-    numbers = {field: of_students(field, rows, METHODS) for field in fields} | {
+    numbers = {field: of_students(field, rows, METHODS) for field in MEASURED} | {
         f"variant_{field}": of_students(field, variants, VARIANTS)
         for field in ("miss_rate", "multi_view_error")
     }
@@ -310,8 +313,8 @@ def plot(data: Students) -> Figure:
 
     E = np.array(data.sizes)
     with plots.house_style():
-        figure = Figure(figsize=(TEXT_WIDTH, 3.5))
-        a, b, c = figure.subplots(1, 3)
+        figure = Figure(figsize=(TEXT_WIDTH, 4.6))
+        a, b, c, d = figure.subplots(2, 2).flat
 
         def line(axes: Any, values: np.ndarray, shift: float, **look: Any) -> None:
             mean, width = interval(values)
@@ -320,39 +323,50 @@ def plot(data: Students) -> Figure:
 
         last = dict(zip(data.methods, np.moveaxis(data.miss_rate[:, :, -1], 1, 0), strict=True))
         line(a, last["alone"], 0, color=plots.INK, marker="o", ls=":", label="student alone")
-        line(a, data.committee, 0, color=plots.GREY, marker="^", label="committee of teachers")
+        line(a, data.committee, 0, color=plots.GREY, marker="^", label="committee")
         line(a, last["FKD"], -0.08, color=FKD, marker="s", label="FKD student")
         line(a, last["KD"], 0.08, color=KD, marker="D", label="KD student")
         a.plot(E, unseen(data).mean(0), "x", ms=4, color=THEORY, label="known to no network")
         a.plot(E, 0.5 ** (E + 1), color=THEORY, lw=0.9, ls=(0, (4, 2)), label="$2^{-(E+1)}$")
-        a.set(ylabel="error on single-view samples", title="(a)")
-        variants = dict(
-            zip(data.variants, np.moveaxis(data.variant_miss_rate[:, :, -1], 1, 0), strict=True)
+        a.set_title("(a) students of all data sets")
+        variants = zip(
+            data.variants, np.moveaxis(data.variant_miss_rate[:, :, -1], 1, 0), strict=True
         )
-        for shift, (name, values) in zip(
-            np.linspace(-0.12, 0.12, len(variants)), variants.items(), strict=True
-        ):
-            line(b, values, shift, label=name, mfc="white", **LOOKS[name])
-        b.set(title="(b)")
+        panels = {True: c, False: b}
+        for name, values in variants:
+            axes = panels[data.variants[name]["trained_start"]]
+            shift = 0.12 * (len(axes.containers) - 1)
+            line(axes, values, shift, label=name, mfc="white", **LOOKS[name])
+        b.set_title("(b) from an untrained start")
+        c.set_title("(c) other kernel, and regulariser")
         seen = unions(data)
         for name, (text, look) in RECOGNISED.items():
-            c.plot(E, seen[name], ms=3.5, lw=1, label=text, mfc="white", **look)
-        c.set(title="(c)", ylabel="recognition", ylim=(0.42, 1.03))
-        for axes in (a, b):
-            axes.set(ylim=(-0.02, 0.5), yticks=(0, 0.1, 0.2, 0.3, 0.4, 0.5))
+            d.plot(E, seen[name], ms=3.5, lw=1, label=text, mfc="white", **look)
+        d.set(title="(d) recognition by kernels", ylim=(0.35, 1.03))
         for axes in (a, b, c):
+            axes.set(ylim=(-0.02, 0.6), yticks=(0, 0.1, 0.2, 0.3, 0.4, 0.5))
+        for axes in (a, c):
+            axes.set_ylabel("single-view error")
+        for axes in (a, b, c, d):
             axes.set(xscale="log", xticks=E, xticklabels=E, xlabel="teachers $E$")
             axes.minorticks_off()
             axes.legend(
-                loc="upper left", bbox_to_anchor=(-0.1, -0.21), fontsize=7, handlelength=1.8
+                loc="lower right" if axes is d else "upper right",
+                ncols=2 if axes is a else 1,
+                fontsize=7,
+                handlelength=1.8,
             )
         plots.settle(figure)
     return figure
 
 
-def _numbers(values: np.ndarray) -> str:
+def _numbers(values: np.ndarray) -> list[str]:
     mean, width = interval(values)
-    return ", ".join(f"{m:.3f} ± {w:.3f}" for m, w in zip(mean, width, strict=True))
+    return [f"{m:.3f} ± {w:.3f}" for m, w in zip(mean, width, strict=True)]
+
+
+def _plain(values: np.ndarray, digits: int = 3) -> list[str]:
+    return [f"{value:.{digits}f}" if np.isfinite(value) else "" for value in values]
 
 
 def caption(data: Students) -> str:
@@ -362,30 +376,43 @@ def caption(data: Students) -> str:
         for t in (0, -1)
     )
     known, moved = unions(data), transfer(data)
-    steps = data.steps
+    early, late = data.steps
+    alone = _numbers(data.alone_errors[:, -1].mean((1, 2))[:, None])[0]
+    rates = table(
+        ("teachers E", *map(str, data.sizes)),
+        [
+            (f"alone, {late} more steps", *_numbers(last["alone"])),
+            ("committee, by its mean logits", *_numbers(data.committee)),
+            ("FKD", *_numbers(last["FKD"])),
+            (f"FKD after {early} of the {late} steps", *_numbers(first["FKD"])),
+            ("KD", *_numbers(last["KD"])),
+            (f"KD after {early} steps", *_numbers(first["KD"])),
+            ("2^(−(E+1))", *_plain(0.5 ** (np.array(data.sizes) + 1))),
+            ("known to no network", *_plain(unseen(data).mean(0))),
+            ("FKD learned", *_plain(moved["learned"], 2)),
+            ("FKD kept", *_plain(moved["kept"][:2], 2), *("" for _ in data.sizes[2:])),
+            ("committee's kernel recognises", *_plain(known["known"])),
+            ("best member's", *_plain(known["best"])),
+            ("members' on average", *_plain(known["average"])),
+        ],
+    )
     return f"""
-**Students of E teachers on multi-view data.** Error on single-view test samples, all features
-alike: means over {len(data.seeds)} data sets with 95 % intervals. (a) E = {_list(data.sizes, 0)}:
-networks alone {_numbers(data.alone_errors[:, -1].mean((1, 2))[:, None])}, after {steps[-1]} more
-steps {_numbers(last["alone"][:, :1])}; committees of E networks, by their mean logits,
-{_numbers(data.committee)}; FKD students {_numbers(last["FKD"])} (after {steps[0]} of {steps[-1]}
-steps {_numbers(first["FKD"])}); KD students {_numbers(last["KD"])} (after {steps[0]} steps
-{_numbers(first["KD"])}). The theory's 2^(−(E+1)) is {_list(0.5 ** (np.array(data.sizes) + 1))};
-features that neither a teacher nor the student's own network knows are a share of
-{_list(unseen(data).mean(0))}. FKD students know {_list(moved["learned"], 2)} of the features that
-they had missed and a teacher knew, {_list(moved["kept"][:2], 2)} (E = {_list(data.sizes[:2], 0)})
-of those that they had known and no teacher did. (b) Variants, on the first
-{len(data.variant_miss_rate)} data sets: students that begin untrained, FKD with the linear kernel,
-and FKD with a feature regulariser beside the regulariser alone. (c) Probability that two samples
-which share a feature correlate more than two of different classes do, over the features that some
-member classifies by: {_list(known["known"])} in the committee's mean kernel, {_list(known["best"])}
-in the best member's, {_list(known["average"])} in the members' on average. Measured on
-{machine_of(NAME)}.
+**Students of E teachers on multi-view data.** Error on single-view test samples: networks alone
+have {alone}. (a) Students of more teachers miss fewer features, by FKD and by KD, near the theory's
+2^(−(E+1)); crosses are the share of features that neither a teacher nor the student's own network
+knows. (b) The same students from an untrained start, where FKD does not help. (c) FKD with the
+linear kernel, and with a feature regulariser beside the regulariser alone. (d) Probability that two
+samples which share a feature correlate more than two of different classes do, over the features
+that some member classifies by: the committee's mean kernel has what its best member has.
+
+{rates}
+
+"FKD learned": of the features that the students had missed and a teacher knew, the share that they
+know after all; "kept": of those that they had known and no teacher did, which are few from
+E = {data.sizes[2]} on. Means over
+{len(data.seeds)} data sets with 95 % intervals, all features alike; (b) and (c) on the first
+{len(data.variant_miss_rate)}. Measured on {machine_of(NAME)}.
 """
-
-
-def _list(values: Any, digits: int = 3) -> str:
-    return ", ".join(f"{value:.{digits}f}" for value in values)
 
 
 def main(folder: Path = FIGURES, *, recompute: bool = False, machine: str = MACHINE) -> list[Path]:

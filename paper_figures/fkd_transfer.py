@@ -17,7 +17,7 @@ from hilbertsd import datasets, nets, plots, schemes
 from hilbertsd.progress import counted
 from hilbertsd.report.objectives import ACCENT, Interval, interval, percent
 from hilbertsd.schemes import Recipe, term
-from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
+from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, RESULTS, recorded
 
 if TYPE_CHECKING:
@@ -184,45 +184,50 @@ def plot(data: Transfer) -> Figure:
 
 def caption(data: Transfer) -> str:
     """Say what was measured and which gains are clear, in the run's numbers."""
-    words = [
-        "**Transfer between different classes** (He & Ozay 2022, Table 1 and ablations, here on "
-        f"small data). A teacher of digits 0 to 4 ({TEACHER_POINTS} points, test accuracy "
-        f"{100 * data.teacher_accuracy:.1f} %) and students of digits 5 to 9; fully connected "
-        f"networks of one hidden layer, {TEACHER[0]} and {' or '.join(data.accuracy)}. Gain over "
-        f"the undistilled student, mean and 95 % interval over {len(SPLITS)} splits; orange where "
-        f"zero is outside. Weights are the best of {len(FACTORS)} at {CHOSEN_AT} points on "
-        f"{len(VALIDATION)} other splits."
-    ]
-    for width, chosen in data.weights.items():
-        found = gains(data, width)
-        listed = ", ".join(f"{name} {weight:g}" for name, weight in chosen.items())
-        words.append(f"Students of width {width} (weights {listed}).")
-        for i, size in enumerate(data.sizes):
-            alone = percent(interval(data.accuracy[width][ALONE][i]))
-            each = "; ".join(f"{k} {percent(v[i], signed=True)}" for k, v in found.items())
-            words.append(f"With {size} points (alone {alone}): {each}.")
-        words.append(verdict(data, width))
-    return " ".join(words)
-
-
-def verdict(data: Transfer, width: str) -> str:
-    """Return which of the paper's claims these numbers bear out."""
-    found = data.accuracy[width]
-
-    def against(other: str) -> str:
-        gaps = [
-            interval(np.array(a) - np.array(b))
-            for a, b in zip(found["FKD"], found[other], strict=True)
+    shown = [(width, i) for width in data.accuracy for i in range(len(data.sizes))]
+    by_width = {width: gains(data, width) for width in data.accuracy}
+    plain = [percent(interval(data.accuracy[width][ALONE][i])) for width, i in shown]
+    rows = [("alone (%)", *("" for _ in data.accuracy), *plain, "")]
+    for name in by_width[next(iter(by_width))]:
+        weights = [
+            f"{chosen[name]:g}" if name in chosen else "" for chosen in data.weights.values()
         ]
-        above = sum(gap.clear and gap.mean > 0 for gap in gaps)
-        below = sum(gap.clear and gap.mean < 0 for gap in gaps)
-        return f"{other} {above} and {below}"
-
-    listed = "; ".join(against(name) for name in found if name != "FKD")
-    return (
-        f"In how many of the {len(data.sizes)} sizes FKD is clearly above and clearly below each "
-        f"other: {listed}."
+        found = [percent(by_width[width][name][i], signed=True) for width, i in shown]
+        rows.append((name, *weights, *found, "" if name == "FKD" else against(data, name)))
+    listed = table(
+        (
+            "",
+            *(f"weight, width {width}" for width in data.accuracy),
+            *(f"width {width}, {data.sizes[i]} points" for width, i in shown),
+            "FKD above, below",
+        ),
+        rows,
     )
+    return f"""
+**Transfer between different classes** (He & Ozay 2022, Table 1 and ablations, here on small data).
+Gains over the undistilled student in points, mean and 95 % interval over {len(SPLITS)} splits;
+orange where zero is outside. A teacher of digits 0 to 4 and students of digits 5 to 9: FKD is
+clearly above the student alone in {against(data, ALONE).split(",")[0]} of the {len(shown)} cases.
+
+{listed}
+
+Last column: in how many of the {len(shown)} cases FKD is clearly above and clearly below that row.
+Teacher of {TEACHER_POINTS} points, test accuracy {100 * data.teacher_accuracy:.1f} %; fully
+connected networks of one hidden layer, {TEACHER[0]} and {" or ".join(data.accuracy)}. Weights are
+the best of {len(FACTORS)} at {CHOSEN_AT} points on {len(VALIDATION)} other splits.
+"""
+
+
+def against(data: Transfer, other: str) -> str:
+    """Return in how many cases FKD is clearly above another, and in how many clearly below."""
+    gaps = [
+        interval(np.array(a) - np.array(b))
+        for found in data.accuracy.values()
+        for a, b in zip(found["FKD"], found[other], strict=True)
+    ]
+    above = sum(gap.clear and gap.mean > 0 for gap in gaps)
+    below = sum(gap.clear and gap.mean < 0 for gap in gaps)
+    return f"{above}, {below}"
 
 
 def main(folder: Path = FIGURES, *, recompute: bool = False, machine: str = MACHINE) -> list[Path]:

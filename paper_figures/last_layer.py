@@ -202,13 +202,13 @@ def plot(data: LastLayer) -> Figure:
                 ms=size,
                 zorder=10 / size,
             )
-        a.set(yscale="log", xlabel="round $t$", title="labels handed on: gap to theory, relative")
+        a.set(yscale="log", xlabel="round $t$", title="(a) labels handed on, gap to theory")
         a.legend(loc="center right")
         b.plot(
             t, 100 * data.predicted.mean(axis=0), color=plots.GREY, lw=1, zorder=0, label="theory"
         )
-        b.set(xlabel="round $t$", title="test accuracy, %")
-        b.legend(loc="lower left")
+        b.set(xlabel="round $t$", title="(b) test accuracy, %")
+        b.legend(loc="lower center")
         plots.settle(figure)
     return figure
 
@@ -223,17 +223,19 @@ def caption(data: LastLayer) -> str:
     best = int(mean.argmax())
     return f"""
 **Distilling the last layer is self-distillation with the feature kernel** (He & Ozay, ICLR 2022).
-Networks with hidden layers {chosen["widths"]} trained on {chosen["samples"]} digits,
-{100 * chosen["rate"]:.0f} % of the labels wrong, {chosen["seeds"]} seeds; then, on their frozen
-features, last layers trained one after the other by squared error, each on the outputs of the one
-before, with the weight decays c_t of the theory's chain: tolerance what no layer can fit and
-{chosen["share"]:g} of the rest, then that {chosen["share"]:g} alone. Left:
-the labels of every round against those of ``self_distill``, median and range over the seeds:
-at most {worst[0]:.1e} by L-BFGS in float64, {worst[1]:.1e} by SGD in float32. The residual of
-every round is its tolerance within {off[0]:.1g} % and {off[1]:.1g} %. Right: test accuracy, mean
-over the seeds; largest difference of one layer to its prediction {spread[0]:.2f} and
-{spread[1]:.2f} points. The networks themselves reach {100 * data.network.mean():.1f} %, the first
-layer {mean[0]:.1f} %, the best round t = {best} {mean[best]:.1f} %.
+Last layers, trained on frozen features one after the other, each on the outputs of the one before
+and with the weight decay c_t of the theory's chain, hand on the theory's labels. (a) Distance of
+every round's labels from those of `self_distill`, relative, median and range over the seeds: at
+most {worst[0]:.1e} by L-BFGS in float64 and {worst[1]:.1e} by SGD in float32; the residual of every
+round is its tolerance within {off[0]:.1g} % and {off[1]:.1g} %. (b) Test accuracy, mean over the
+seeds; no layer is further than {spread[0]:.2f} and {spread[1]:.2f} points from its prediction. The
+networks themselves reach {100 * data.network.mean():.1f} %, the first layer {mean[0]:.1f} %, the
+best round t = {best} {mean[best]:.1f} %.
+
+Networks with hidden layers {chosen["widths"]} on {chosen["samples"]} digits,
+{100 * chosen["rate"]:.0f} % of the labels wrong, {chosen["seeds"]} seeds. Last layers by squared
+error; the tolerance is what no layer can fit and {chosen["share"]:g} of the rest, then that
+{chosen["share"]:g} alone.
 """
 
 

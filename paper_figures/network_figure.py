@@ -11,7 +11,7 @@ import numpy as np
 from hilbertsd import plots
 from hilbertsd.report import networks as report
 from paper_figures.network_chains import Curves, curves, recorded_as
-from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
+from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, machine_of
 
 if TYPE_CHECKING:
@@ -65,25 +65,35 @@ class NetworkFigure:
         lengths = sorted({len(found.test_accuracy) - 1 for found in data.values()})
         rounds = " and ".join(map(str, lengths))
         number = self.name.removeprefix("fig")
+        parts, letters = {}, "abcd"
+        for name, shown in self.parts.items():
+            parts[f"({letters[0]}–{letters[len(shown) - 1]})"] = (data[name], shown)
+            letters = letters[len(shown) :]
         words = [
             f"**Figure {number}.** {self.title}: mean and standard deviation over "
             f"{first.test_accuracy.shape[1]} seeds, ordinary training and {rounds} rounds of "
             f"self-distillation. {self.paper}"
         ]
-        letters = iter("abcd")
-        for name, shown in self.parts.items():
-            found = data[name]
-            where = ", ".join(next(letters) for _ in shown)
-            controls = self._controls(found)
-            words.append(f"({where}) {described(found)}.")
-            words += report.remarks(found, controls)
-            if controls is not None:
+        for where, (found, shown) in parts.items():
+            words += [where, verdict(found)]
+            if (controls := self._controls(found)) is not None:
                 words.append(against(found, controls))
             if "test_loss" in shown:
                 words.append(losses(found))
-            words.append(verdict(found))
+        columns = [numbers(found) for found, _ in parts.values()]
+        listed = table(
+            ("", *parts),
+            [(name, *(column[name] for column in columns)) for name in columns[0]],
+        )
+        stopped = [
+            f"{where} {report.remarks(found, controls)[-1]}"
+            for where, (found, _) in parts.items()
+            if (controls := self._controls(found)) is not None
+        ]
+        settings = [f"{where} {described(found)}." for where, (found, _) in parts.items()]
         machines = dict.fromkeys(machine_of(recorded_as(name, archives)) for name in self.parts)
-        return " ".join([*words, f"Measured on {' and '.join(machines)}."])
+        settings.append(f"Measured on {' and '.join(machines)}.")
+        return "\n\n".join([" ".join(words), listed, *stopped, " ".join(settings)])
 
     def _controls(self, found: Curves) -> Curves | None:
         return found.controls if self.early_stopping else None
@@ -118,6 +128,24 @@ def described(found: Curves) -> str:
         f"{training['weight_decay']:g}, {training['steps']} steps of Adam "
         f"({training['learning_rate']:g}) with batches of {training['batch']}"
     )
+
+
+def numbers(found: Curves) -> dict[str, str]:
+    """Return what the accuracies did, by what is measured."""
+    tested, trained = found.test_accuracy, found.train_accuracy
+    last, seeds = len(tested) - 1, tested.shape[1]
+    course = report.course(tested)
+    return {
+        "test accuracy, round 0": report.plus_minus(tested[0]),
+        "at its best": f"{report.plus_minus(tested[course.best])} in round {course.best}",
+        "best less round 0": f"{report.plus_minus(course.rise)}, above 0 in "
+        f"{int((course.rise > 0).sum())} of {seeds} seeds",
+        "in the last round": f"{report.plus_minus(tested[-1])}, below the best in "
+        f"{int((course.fall > 0).sum())} of {seeds} seeds",
+        "training accuracy on the given labels, round 0": report.plus_minus(trained[0]),
+        "there in the last round": report.plus_minus(trained[-1]),
+        "its mean falls in": f"{int((np.diff(trained.mean(axis=1)) < 0).sum())} of {last} rounds",
+    }
 
 
 def against(found: Curves, controls: Curves) -> str:

@@ -12,7 +12,7 @@ from hilbertsd import datasets, nets, schemes
 from hilbertsd.report import objectives as report
 from hilbertsd.report.objectives import interval, percent
 from hilbertsd.schemes import compare_objectives, suggested, term
-from paper_figures.publish import FIGURES, publish
+from paper_figures.publish import FIGURES, publish, table
 from paper_figures.recorded import MACHINE, RESULTS, recorded
 
 if TYPE_CHECKING:
@@ -89,30 +89,34 @@ def plot(data: Table) -> Figure:
 def caption(data: Table) -> str:
     """Say what was compared, and what came out, in the run's numbers."""
     found = _arrays(data)
-    gains = report.gains(found)
-    listed = "; ".join(
-        f"{name} (weight {data.weights[name]:g}) {percent(gain, signed=True)}"
-        for name, gain in gains.items()
+    gains, fkd, alone = report.gains(found), found["fkd"], found["alone"]
+
+    def row(name: str, values: np.ndarray) -> tuple[str, ...]:
+        if name not in gains:
+            return name, "", percent(interval(values)), "", ""
+        less = "" if name == "fkd" else percent(interval(fkd - values), signed=True)
+        gain = percent(gains[name], signed=True)
+        return name, f"{data.weights[name]:g}", percent(interval(values)), gain, less
+
+    control = interval(fkd - found["fkd, untrained teacher"])
+    listed = table(
+        ("", "weight", "test accuracy (%)", "gain", "FKD less this"),
+        [row(name, values) for name, values in found.items()],
     )
-    over = ", ".join(
-        f"{name} {percent(interval(found['fkd'] - found[name]), signed=True)}"
-        for name in found
-        if name not in ("fkd", "alone", "teacher")
-    )
-    alone = found["alone"]
-    control = interval(found["fkd"] - found["fkd, untrained teacher"])
-    return (
-        f"**Objectives compared on digits**, {TRAIN} training points, fully connected teacher and "
-        f"student of one hidden layer of {TEACHER} and of {STUDENT}; {TRAINING.steps} steps of "
-        f"Adam; cross-entropy plus weight · objective on the features (kd: the outputs). Weights "
-        "were chosen on another split with other seeds. Test accuracy (%), mean and 95 % interval "
-        f"over {SEEDS} seeds: teacher {percent(interval(found['teacher']))}, student alone "
-        f"{percent(interval(alone))} (from {100 * alone.min():.1f} to {100 * alone.max():.1f}). "
-        f"Gains, seed by seed: {listed}. {report.clear_gains(found)} FKD less each other: {over}. "
-        "The control is a teacher that was never trained; FKD with a trained one less that: "
-        f"{percent(control, signed=True)}. One small data set: an order of methods here is no "
-        "order elsewhere."
-    )
+    return f"""
+**Objectives compared on digits.** A small student learns by cross-entropy plus weight · objective
+on the features (kd: on the outputs); gains are over the student alone, in points.
+{report.clear_gains(found)} The control is a teacher that was never trained; FKD with a trained one
+gains {percent(control, signed=True)} more. One small data set: an order of methods here is no order
+elsewhere.
+
+{listed}
+
+Mean and 95 % interval over {SEEDS} seeds, differences seed by seed; the student alone has from
+{100 * alone.min():.1f} to {100 * alone.max():.1f} %. {TRAIN} training points, {TRAINING.steps}
+steps of Adam, fully connected teacher and student of one hidden layer of {TEACHER} and of
+{STUDENT}; weights were chosen on another split with other seeds.
+"""
 
 
 def main(folder: Path = FIGURES, *, recompute: bool = False, machine: str = MACHINE) -> list[Path]:

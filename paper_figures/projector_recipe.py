@@ -13,7 +13,7 @@ import numpy as np
 
 from hilbertsd import plots
 from hilbertsd.progress import phases
-from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
+from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, recorded
 
 if TYPE_CHECKING:
@@ -246,33 +246,50 @@ def caption(data: ProjectorRecipe) -> str:
         top, last = values[:, peak], values[:, -1]
         return f"{top.mean():.2f} to {last.mean():.2f} ± {last.std(ddof=1):.2f}"
 
-    aligned, raw = (
-        ", ".join(span(rows) for rows in found) for found in (data.alignment, data.raw_alignment)
+    def course(rows: np.ndarray) -> str:
+        return f"{rows[:, 0].mean():.2f} to {rows[:, -1].mean():.2f}"
+
+    depths = zip(
+        ("one", "two", "three"),
+        data.alignment,
+        data.raw_alignment,
+        data.correlation,
+        data.fit,
+        strict=True,
     )
-    correlated = ", ".join(
-        f"{rows[:, 0].mean():.2f} to {rows[:, -1].mean():.2f}" for rows in data.correlation
+    by_depth = table(
+        ("layers", "(a) peak to end", "(b) peak to end", "correlations", "CKA with teacher"),
+        [
+            (layers, span(aligned), span(raw), course(correlated), f"{fit[:, -1].mean():.2f}")
+            for layers, aligned, raw, correlated, fit in depths
+        ],
     )
-    fitted = ", ".join(f"{rows[:, -1].mean():.2f}" for rows in data.fit)
     gains = [interval(100 * (rows - data.undistilled)) for rows in data.accuracy]
-    listed = ", ".join(
-        f"{exponent:g}: {mean:+.1f} ± {half:.1f}"
-        for exponent, (mean, half) in zip(data.exponents, gains, strict=True)
+    gains.append(interval(100 * (data.mean_squares - data.undistilled)))
+    by_exponent = table(
+        ("exponent", *(f"{exponent:g}" for exponent in data.exponents), "mean squares"),
+        [("gain", *(f"{mean:+.1f} ± {half:.1f}" for mean, half in gains))],
     )
-    plain = interval(100 * (data.mean_squares - data.undistilled))
     alone, alone_half = interval(100 * data.undistilled)
     return f"""
-**The projector's depth and the exponent of its loss** (after Miles & Mikolajczyk, AAAI 2024), on
-digits with batch normalisation after the projection. (a), (b) {chosen["samples"]} training points,
-LogSum with exponent 4, {chosen["seeds"]} seeds, mean and range. (a) Linear CKA of
-the student's features and the projected ones, batch-normalised as the loss sees them, from its peak
-to the end, for one, two and three layers: {aligned}. (b) The same of what leaves the projector,
-whose scales the loss does not see: {raw}. The mean size of the correlations between single features
-does not fall, start to end {correlated}. CKA of projected and teacher features ends at {fitted}.
-(c) Students with hidden layers {chosen["small"]} on {chosen["few_samples"]} points,
-{chosen["few_seeds"]} seeds, mean and 95 % interval; alone {alone:.1f} ± {alone_half:.1f} %,
-teachers {100 * data.teachers.mean():.1f} %.
-Gain over the same student alone, in points, by exponent: {listed}; mean squares {plain[0]:+.1f} ±
-{plain[1]:.1f}.
+**The projector's depth and the exponent of its loss** (after Miles & Mikolajczyk, AAAI 2024).
+(a) Linear CKA of the student's features and the projected ones, batch-normalised as the loss sees
+them: projectors of all depths decorrelate the two a little as training goes on. (b) The same of
+what leaves the projector, whose scales the loss does not see: most of the decorrelation is there.
+The mean size of the correlations between single features does not fall (start to end). (c) Test
+accuracy over the exponent of LogSum.
+
+{by_depth}
+
+Gain over the same student alone, in points:
+
+{by_exponent}
+
+Digits, batch normalisation after the projection. (a), (b) {chosen["samples"]} training points,
+LogSum with exponent 4, {chosen["seeds"]} seeds, mean and range; table: ± standard deviation. (c)
+Hidden layers {chosen["small"]}, {chosen["few_samples"]} points, {chosen["few_seeds"]} seeds, mean
+and 95 % interval; alone {alone:.1f} ± {alone_half:.1f} %, teachers
+{100 * data.teachers.mean():.1f} %.
 """
 
 

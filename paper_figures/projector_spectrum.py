@@ -14,7 +14,7 @@ import numpy as np
 
 from hilbertsd import plots
 from hilbertsd.progress import phases
-from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
+from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, recorded
 
 if TYPE_CHECKING:
@@ -278,40 +278,55 @@ def caption(data: ProjectorSpectrum) -> str:
     def of(ranks: list[float]) -> str:
         return f"{np.mean(ranks):.1f} ± {np.std(ranks, ddof=1):.1f}"
 
-    def each(found: np.ndarray) -> str:
-        return ", ".join(of(ranks_at_end(values)) for values in found)
+    def row(words: str, ranks: dict[str, list[float]]) -> tuple[str, ...]:
+        return words, *(of(ranks[name]) if name in ranks else "" for name in NORMS)
 
-    def bare(mode: str) -> str:
-        parts = (of(data.controls[f"{mode} {name} {WITHOUT_DECAY}"]) for name in NORMS)
-        return ", ".join(parts)
+    def at_end(found: np.ndarray) -> dict[str, list[float]]:
+        return dict(zip(NORMS, map(ranks_at_end, found), strict=True))
 
+    def control(mode: str, kind: str) -> dict[str, list[float]]:
+        names = {name: f"{mode} {name} {kind}" for name in NORMS}
+        return {name: data.controls[key] for name, key in names.items() if key in data.controls}
+
+    early = f"without decay, after {max(t for t in data.times if t <= 5000)} steps"
+    ranks = table(
+        ("effective rank", "no normalisation", "L2", "batch"),
+        [
+            row("student trained jointly", at_end(data.joint)),
+            row("frozen features", at_end(data.frozen)),
+            row(f"jointly, {early}", control("joint", WITHOUT_DECAY)),
+            row(f"frozen, {early}", control("frozen", WITHOUT_DECAY)),
+            row("frozen, normalised before the projection", control("frozen", BEFORE)),
+        ],
+    )
     accuracy = ", ".join(
         f"{name} {100 * np.mean(values):.1f} %" for name, values in data.accuracy.items()
     )
     weaker = ", ".join(f"{of(ranks)} at decay {decay}" for decay, ranks in data.ridge.items())
     gap = np.abs(np.log(effective_rank(data.frozen[0]) / effective_rank(data.flow))).max()
     return f"""
-**Normalisation and the spectrum of the projector** (after Miles & Mikolajczyk, AAAI 2024). Digits,
-{chosen["samples"]} training points; teachers and students fully connected with hidden layers
-{chosen["teacher"]} and {chosen["student"]}; plain gradient descent, step {chosen["learning_rate"]},
-batches of {chosen["batch"]}, weight decay {chosen["weight_decay"]:g} on all that is trained;
-{chosen["seeds"]} seeds. The loss compares projected student and teacher features, both normalised
-after the projection as in the published code. Lines: singular values, medians over the seeds;
-above with the student trained jointly (cross-entropy + comparison), below with the features of
-students that were trained alone. Dotted: gradient flow in closed form. Right: effective rank, mean
-and range over the seeds. At the end it is, without normalisation, with L2 and with batch
-normalisation (mean ± standard deviation): joint {each(data.joint)}; frozen {each(data.frozen)} of
-{data.flow.shape[-1]}: normalisation keeps the spectrum flatter, batch as L2 or a little more, with
-frozen features too. It takes weight decay, training long enough to forget the start, and
-normalisation after the projection. Without decay, after {max(t for t in data.times if t <= 5000)}
-steps: joint {bare("joint")}, frozen {bare("frozen")}, nearly the random start's. With features
-normalised before the projection: frozen, L2 {of(data.controls[f"frozen L2 {BEFORE}"])}, batch
-{of(data.controls[f"frozen batch {BEFORE}"])}. A loss normalised after the projection does not
-depend on the scale of W, so decay shrinks all of W and hardly acts as a ridge; without
-normalisation it is the ridge that cuts directions in which the student's features are small:
-ridge regression on the frozen features, in closed form, has effective rank {weaker}. Gradient
-flow differs from the minibatches by at most {100 * gap:.1g} % in effective rank. Test accuracy:
-{accuracy}.
+**Normalisation and the spectrum of the projector** (after Miles & Mikolajczyk, AAAI 2024). Lines:
+singular values of the projector W, medians over the seeds; above with the student trained jointly
+(cross-entropy + comparison), below with the features of students that were trained alone. Dotted:
+gradient flow in closed form, from which the minibatches differ by at most {100 * gap:.1g} % in
+effective rank. Right: effective rank, mean and range over the seeds. Normalisation keeps the
+spectrum flatter, batch as L2 or a little more, with frozen features too.
+
+At the end it is, of {data.flow.shape[-1]} (mean ± standard deviation):
+
+{ranks}
+
+It takes weight decay, training long enough to forget the start, and normalisation after the
+projection: without decay the ranks are nearly the random start's. A loss normalised after the
+projection does not depend on the scale of W, so decay shrinks all of W and hardly acts as a ridge.
+Without normalisation it is the ridge, which cuts directions in which the student's features are
+small: ridge regression on the frozen features, in closed form, has effective rank {weaker}.
+
+Digits, {chosen["samples"]} training points; teachers and students fully connected with hidden
+layers {chosen["teacher"]} and {chosen["student"]}; plain gradient descent, step
+{chosen["learning_rate"]}, batches of {chosen["batch"]}, weight decay {chosen["weight_decay"]:g} on
+all that is trained; both features normalised after the projection as in the published code;
+{chosen["seeds"]} seeds. Test accuracy: {accuracy}.
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,31 @@ def publish(figure: Figure, caption: str, name: str, folder: Path) -> list[Path]
     folder.mkdir(parents=True, exist_ok=True)
     paths = plots.save(figure, folder / name, ("pdf", "svg", "png"))
     with replacing(folder / f"{name}.md") as file:
-        text = textwrap.fill(" ".join(caption.split()), 100, break_on_hyphens=False)
-        file.write(text + "\n")
+        file.write(filled(caption))
     return [*paths, folder / f"{name}.md"]
+
+
+def filled(caption: str) -> str:
+    """Return a caption's paragraphs in lines of 100 characters; tables stay as they are."""
+    parts = [part.strip() for part in caption.split("\n\n")]
+    return (
+        "\n\n".join(
+            part
+            if part.startswith("|")
+            else textwrap.fill(" ".join(part.split()), 100, break_on_hyphens=False)
+            for part in parts
+        )
+        + "\n"
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table, its first column to the left and all others to the right.
+
+    >>> print(table(("weight", "gain"), [("0.1", "+2.4 ± 0.9")]))
+    | weight | gain |
+    | :-- | --: |
+    | 0.1 | +2.4 ± 0.9 |
+    """
+    line = (":--", *["--:"] * (len(head) - 1))
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, line, *rows))

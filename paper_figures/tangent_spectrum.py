@@ -21,7 +21,7 @@ from hilbertsd import nets, plots
 from hilbertsd.report import networks as report
 from paper_figures.illustration import power_of_ten
 from paper_figures.network_chains import Setting, settings
-from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
+from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, machine_of, recorded
 
 if TYPE_CHECKING:
@@ -251,34 +251,49 @@ def caption(data: TangentSpectrum) -> str:
     small, large = (report.plus_minus(data.measured[SHOWN, :, -1, g]) for g in (0, -1))
     fewer = power_of_ten(float(np.median(data.predicted[SHOWN, :, -1, 0])), 0)
     more = report.plus_minus(data.predicted[SHOWN, :, -1, -1])
-    told = "; ".join(
-        f"with the kernel {kernel} {interval(data.correlation[row, :, 0])} at t = 1 and "
-        f"{interval(data.correlation[row, :, -1])} at t = {last}, where the least of the seeds is "
-        f"{data.correlation[row, :, -1].min():.3f}"
-        for row, kernel in enumerate(KERNELS)
+    told = table(
+        (
+            "kernel",
+            "to y_0, t = 1",
+            f"to y_0, t = {last}",
+            "least of the seeds",
+            f"to y_1, t = {last}",
+        ),
+        [
+            (
+                kernel,
+                interval(data.correlation[row, :, 0]),
+                interval(data.correlation[row, :, -1]),
+                f"{data.correlation[row, :, -1].min():.3f}",
+                interval(data.later[row, :, -1]),
+            )
+            for row, kernel in enumerate(KERNELS)
+        ],
     )
-    later = " and ".join(interval(data.later[row, :, -1]) for row in range(len(KERNELS)))
     faster = (data.predicted[SHOWN, :, -1, 0] < data.measured[SHOWN, :, -1, 0]).sum()
     return f"""
-**Labels on the eigenvectors of the tangent kernel.** {seeds} chains as in Figure 4: digits,
-{points} points, {100 * data.data["rate"]:.3g}% label noise, 64-256-256-10, {training["loss"]}
-loss, weight decay {training["weight_decay"]:g}, {training["steps"]} steps of Adam
-({training["learning_rate"]:g}). y_0 are the given labels, y_1 the predictions of the network
-trained on them, and so on, all minus 1/{data.data["classes"]}. d_k and v_k are the eigenvalues
-and eigenvectors of Θ/K, with Θ the empirical tangent kernel, the mean over the outputs. (a) Norm
-of the coordinates ⟨v_k, y_t⟩ relative to y_0 in {GROUPS} groups of equally many eigenvalues,
-kernel {KERNELS[SHOWN]}, mean and standard deviation over the seeds. (b) The same if each
-coordinate shrank by d_k/(c_t + d_k), with the c_t for which kernel regression on the network's
-y_t leaves the network's residual; sizes below {LEAST:g} are not shown. In y_{last} the group of
-the smallest eigenvalues has {small} of its size left and that of the largest {large}; predicted
-are {fewer} (median) and {more}. In {ordered} of {seeds} seeds what is left of y_{last} grows from
-every group to the next; in {faster} the smallest are predicted to die faster than they do. (c)
-Spearman's rank correlation over k of d_k and ‖⟨v_k, y_t⟩‖/‖⟨v_k, y_0⟩‖, mean and 95% interval
-over the seeds, which is 0 where no direction dies before another: {told}. Relative to y_1, which
-is what distillation adds to ordinary training, it is {later} at t = {last}. Softmax outputs,
-decay of all weights, finite width and the new random start of every round are not in the theory:
-its order of the directions is borne out, its
-rates are not. Measured on {machine_of(NAME)}.
+**Labels on the eigenvectors of the tangent kernel.** (a) Norm of the coordinates ⟨v_k, y_t⟩ of a
+chain's labels relative to y_0, in {GROUPS} groups of equally many eigenvalues d_k, smallest first:
+in {ordered} of {seeds} seeds what is left of y_{last} grows from every group to the next, from
+{small} to {large}. (b) The same if each coordinate shrank by d_k/(c_t + d_k), with the c_t for
+which kernel regression on the network's y_t leaves the network's residual: {fewer} (median) and
+{more}; in {faster} seeds the smallest are predicted to die faster than they do. The theory's order
+of the directions is borne out, its rates are not: softmax outputs, decay of all weights, finite
+width and the new random start of every round are not in it.
+
+(c) Spearman's rank correlation over k of d_k and ‖⟨v_k, y_t⟩‖/‖⟨v_k, y_0⟩‖, which is 0 where no
+direction dies before another; relative to y_1 it is what distillation adds to ordinary training.
+Mean and 95% interval over the seeds:
+
+{told}
+
+{seeds} chains as in Figure 4: digits, {points} points, {100 * data.data["rate"]:.3g}% label noise,
+64-256-256-10, {training["loss"]} loss, weight decay {training["weight_decay"]:g},
+{training["steps"]} steps of Adam ({training["learning_rate"]:g}). y_0 are the given labels, y_1 the
+predictions of the network trained on them, and so on, all minus 1/{data.data["classes"]}. d_k and
+v_k are the eigenvalues and eigenvectors of Θ/K, with Θ the empirical tangent kernel, the mean over
+the outputs; (a) and (b) with the kernel {KERNELS[SHOWN]}, mean and standard deviation over the
+seeds, sizes below {LEAST:g} not shown. Measured on {machine_of(NAME)}.
 """
 
 

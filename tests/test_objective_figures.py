@@ -37,9 +37,9 @@ def test_agreement_is_a_share_of_the_test_points():
     np.testing.assert_allclose(data.matrices.sum(axis=(2, 3)), 1)
     diagonal = np.trace(data.matrices, axis1=2, axis2=3)
     np.testing.assert_allclose(diagonal, data.agreement.mean(-1))
-    for width, (same, other) in zip(data.widths, data.agreement, strict=True):
-        assert f"Width {width}:" in words
-        assert spread(same - other) in words
+    gaps = " | ".join(spread(same - other) for same, other in data.agreement)
+    assert f"| width | {' | '.join(map(str, data.widths))} |" in words
+    assert f"| difference | {gaps} |" in words
 
 
 def test_gains_by_transfer_are_paired_differences():
@@ -49,8 +49,9 @@ def test_gains_by_transfer_are_paired_differences():
         alone = np.array(found["alone"])
         assert alone.shape == (len(data.sizes), len(fkd_transfer.SPLITS))
         for name in fkd_transfer.METHODS:
-            for row, base in zip(np.array(found[name]), alone, strict=True):
-                assert f"{name} {spread(row - base)}" in words
+            gains = (spread(row - base) for row, base in zip(found[name], alone, strict=True))
+            line = next(line for line in words.splitlines() if line.startswith(f"| {name} |"))
+            assert f" | {' | '.join(gains)} | " in line
             tried = data.validation[width][name]
             best = max(np.mean(values) for values in tried.values())
             assert np.mean(tried[f"{data.weights[width][name]:g}"]) == best
@@ -62,7 +63,8 @@ def test_the_table_compares_seed_by_seed():
     alone = np.array(data.accuracy["alone"])
     for name in objective_table.SHOWN:
         gain = spread(np.array(data.accuracy[name]) - alone)
-        assert f"{name} (weight {data.weights[name]:g}) {gain}" in words
+        accuracy = spread(data.accuracy[name]).removeprefix("+")
+        assert f"| {name} | {data.weights[name]:g} | {accuracy} | {gain} |" in words
 
 
 def test_inheritance_is_told_with_and_without_exploration():

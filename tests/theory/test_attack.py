@@ -16,10 +16,11 @@ from problems import ROUNDING, SEEDS, assert_close
 import hilbertsd as hsd
 from hilbertsd import batch
 from hilbertsd.theory import REGISTRY, Chain, Check, Hypothesis, Statement
-from hilbertsd.theory.attack import ELSEWHERE, SCALE, Effort, Space, attack, search, slacks
+from hilbertsd.theory.attack import ELSEWHERE, Effort, attack, search, slacks
 from hilbertsd.theory.backward import chain_to, longest_chain, smallest_ratio
 from hilbertsd.theory.confirmation import confirm
 from hilbertsd.theory.hypotheses import constant_tolerance, same_tolerance
+from hilbertsd.theory.space import SCALE, Space
 
 INF = float("inf")
 GLANCE = Effort(points=64, population=16, generations=6, steps=0)

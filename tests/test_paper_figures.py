@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 import hilbertsd as hsd
 from paper_figures import bridge, fig2, fig3
 from paper_figures.__main__ import NAMES, main
+from paper_figures.publish import filled, table
 from paper_figures.recorded import RESULTS, machine_of, read, recorded
 
 
@@ -91,6 +92,14 @@ def test_the_numbers_of_the_bridge(coding, figures):
     said = rf"width 1024 \| {others}{mean:.3f} ± {deviation:.3f} \|"
     assert re.search(said, caption)
     assert f"Measured on {machine_of('bridge-one-hot')}." in caption
+
+
+def test_captions_are_filled_and_their_tables_kept():
+    rows = table(("", "E = 1"), [("KD", "0.2"), ("FKD", "")])
+    assert filled(f"\nOne  sentence\nof two.\n\n{rows}\n\n{'word ' * 30}\n") == (
+        "One sentence of two.\n\n|  | E = 1 |\n| :-- | --: |\n| KD | 0.2 |\n| FKD |  |\n\n"
+        f"{'word ' * 19}word\n{'word ' * 9}word\n"
+    )
 
 
 def test_archives_that_are_not_there_are_one_sentence(tmp_path, capsys):

@@ -17,6 +17,7 @@ RECORDED = (
     "bridge",
     "first_order",
     "fkd_agreement",
+    "fkd_ensembles",
     "fkd_multi_view",
     "fkd_transfer",
     "inheritance",

@@ -242,7 +242,7 @@ def measure(
         for setting in settings.values()
         for r in validation
     ]
-    rows = iter(each(f"{NAME}, choice", asked, run, folder))
+    rows = iter(each(f"{NAME}-choice", asked, run, folder))
     found: dict[str, dict[str, list[list[float]]]] = {}
     chosen: dict[str, dict[str, dict[str, Any]]] = {}
     for label in settings:
@@ -391,8 +391,8 @@ def caption(data: Ensembles) -> str:
 Test accuracy less that of the student alone, repetition by repetition: means and 95 % intervals
 (Student's t) over {len(data.repetitions)} repetitions, each with its own split, wrong labels,
 teachers and student. The committee predicts by its mean probabilities, and its kernel is the mean
-of its members'. The last rows are the paper's, CIFAR-100 and VGG8 ({PUBLISHED_ALONE} % alone), read off
-a plot (± 0.1).
+of its members'. The last rows are the paper's, CIFAR-100 and VGG8 ({PUBLISHED_ALONE} % alone),
+read off a plot (± 0.1).
 
 {kernels}
 

@@ -14,10 +14,12 @@ from hilbertsd import plots
 from hilbertsd.progress import phases
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, recorded
+from paper_figures.resumed import remember
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NAME = "first_order"
 NAMES = (
     "FKD", "FKD of K", "SP", "CC", "PKT", "RKD-D", "RKD-A", "CKA", "HSIC", "alignment", "projector",
 )  # fmt: skip
@@ -71,17 +73,28 @@ def compute(
 
     data = datasets.digit_images(1000, seed=0)
     settings = Training(loss="cross-entropy", steps=steps)
-    features, accuracy = [], []
+    chosen = {
+        "seeds": seeds, "samples": samples, "teacher": list(teacher), "student": list(student),
+        "steps": steps,
+    }  # fmt: skip
+
+    @remember(NAME, **chosen)
+    def trained(role: int, widths: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Return accuracies, and features at the batch."""
+        done = fit(
+            lambda key: mlp(64, 10, widths, key=key),
+            data.x_train, one_hot(data.given, 10), settings, keys(range(seeds), role),
+        )  # fmt: skip
+        outputs = network_outputs(done.model, done.state, data.x_test)
+        right = np.mean(outputs.argmax(axis=-1) == data.y_test, axis=-1)
+        return right, network_features(done.model, done.state, data.x_test[:samples])
+
     with phases() as phase:
+        networks = []
         for role, widths in enumerate((student, teacher)):
             phase("students" if role == 0 else "teachers")
-            done = fit(
-                lambda key, widths=widths: mlp(64, 10, widths, key=key),
-                data.x_train, one_hot(data.given, 10), settings, keys(range(seeds), role),
-            )  # fmt: skip
-            outputs = network_outputs(done.model, done.state, data.x_test)
-            accuracy.append(np.mean(outputs.argmax(axis=-1) == data.y_test, axis=-1))
-            features.append(network_features(done.model, done.state, data.x_test[:samples]))
+            networks.append(trained(role, widths))
+        accuracy, features = zip(*networks, strict=True)
         found = []
         for number, pair in enumerate(zip(*features, strict=True)):
             phase(f"gradients at pair {number + 1}")
@@ -105,11 +118,8 @@ def compute(
         growing=each(growing),
         agreement=np.stack([cosines for _, cosines in found]),
         accuracy=np.stack(accuracy),
-        settings={
-            "seeds": seeds, "samples": samples, "teacher": list(teacher),
-            "student": list(student), "steps": steps,
-        },
-    )  # fmt: skip
+        settings=chosen,
+    )
 
 
 def objectives(weight_decay: float) -> list[Callable[[Any, Any], Any]]:
@@ -217,8 +227,8 @@ their features at {chosen["samples"]} test points. The projector has weight deca
 
 def main(folder: Path = FIGURES, *, recompute: bool = False, machine: str = MACHINE) -> list[Path]:
     """Draw the figure from its recorded data, measured again if asked."""
-    data = recorded("first_order", FirstOrderView, compute, recompute=recompute, machine=machine)
-    return publish(plot(data), caption(data), "first_order", folder)
+    data = recorded(NAME, FirstOrderView, compute, recompute=recompute, machine=machine)
+    return publish(plot(data), caption(data), NAME, folder)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from hilbertsd.nets.supervised import chosen_optimizer, one_hot
 from hilbertsd.report.objectives import ACCENT, interval, percent
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, RESULTS, recorded
+from paper_figures.resumed import each
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,13 +53,13 @@ class Agreement:
 
 def measure() -> Agreement:
     """Train references, last layers on their features, and independent networks."""
-    data = datasets.digit_images(TRAIN)
-    found = [_of_width(width, data) for width in WIDTHS]
+    found = each(NAME, [{"width": width} for width in WIDTHS], of_width)
     return Agreement(list(WIDTHS), *(np.stack(each) for each in zip(*found, strict=True)))
 
 
-def _of_width(width: int, data: Any) -> tuple[np.ndarray, ...]:
+def of_width(width: int) -> tuple[np.ndarray, ...]:
     """Return the arrays of `Agreement` for one width."""
+    data = datasets.digit_images(TRAIN)
     hot, numbers = one_hot(data.given, data.classes), range(SEEDS)
     make = partial(_network, (width,), 64)
     one, other = (

@@ -242,7 +242,7 @@ def measure(
         for setting in settings.values()
         for r in validation
     ]
-    rows = iter(each(f"{NAME}-choice", asked, run, folder))
+    rows = iter(each(NAME, asked, run, folder))
     found: dict[str, dict[str, list[list[float]]]] = {}
     chosen: dict[str, dict[str, dict[str, Any]]] = {}
     for label in settings:

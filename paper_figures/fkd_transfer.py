@@ -6,19 +6,20 @@ no common classes. The undistilled student is the control; so is a teacher that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hilbertsd import datasets, nets, plots, schemes
-from hilbertsd.progress import counted
 from hilbertsd.report.objectives import ACCENT, Interval, interval, percent
 from hilbertsd.schemes import Recipe, term
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, RESULTS, recorded
+from paper_figures.resumed import each
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,62 +68,62 @@ class Transfer:
 
 def measure() -> Transfer:
     """Train the teacher, choose weights, train the students: minutes on two cores."""
-    first, second = _halves()
-    taught = datasets.from_arrays(*first, train=TEACHER_POINTS, classes=5)
-    teacher = schemes.distill(_teacher, taught, None, Recipe((), TRAINING), seeds=[0])
-    network = (teacher.model, teacher.state)
-    untrained = nets.initialise(_teacher, nets.keys([0], 7))
-    found: tuple[dict[str, Any], ...] = ({}, {}, {})
-    total = len(WIDTHS) * (len(METHODS) * len(FACTORS) + len(SIZES) * (len(METHODS) + 2))
-    with counted(total) as advance:
-        done = 0
-
-        def advanced(what: str) -> None:
-            nonlocal done
-            done += 1
-            advance(done, what)
-
-        for width in WIDTHS:
-            student = partial(_accuracy, partial(_student, width), second)
-            measured = _of_width(student, network, untrained, advanced)
-            for part, values in zip(found, measured, strict=True):
-                part[str(width)] = values
-    own = schemes.accuracy(*network, taught)
-    return Transfer(list(SIZES), *found, teacher_accuracy=float(own[0]))
-
-
-def _of_width(student: Any, network: Any, untrained: Any, advanced: Any) -> tuple[Any, Any, Any]:
-    """Return accuracies, validation and weights for students of one width."""
-    validation, weights = {}, {}
-    for name, (objective, middle, settings) in METHODS.items():
-        tried = {}
-        for factor in FACTORS:
-            one = (term(objective, factor * middle, **settings),)
-            values = [student(CHOSEN_AT, split, one, network) for split in VALIDATION]
-            tried[f"{factor * middle:g}"] = values
-            advanced(f"{name}, weight {factor * middle:g}")
-        validation[name] = tried
-        weights[name] = float(max(tried, key=lambda weight: np.mean(tried[weight])))
-    cases: dict[str, Any] = {ALONE: ((), network)} | {
-        name: ((term(objective, weights[name], **settings),), network)
-        for name, (objective, _, settings) in METHODS.items()
+    tried = [
+        {"width": width, "size": CHOSEN_AT, "splits": VALIDATION, "method": name, "weight": weight}
+        for width in WIDTHS
+        for name, (_, middle, _) in METHODS.items()
+        for weight in [factor * middle for factor in FACTORS]
+    ]
+    validation: dict[str, Any] = {}
+    for asked, values in zip(tried, each(NAME, tried, students), strict=True):
+        of_width = validation.setdefault(str(asked["width"]), {})
+        of_width.setdefault(asked["method"], {})[f"{asked['weight']:g}"] = values
+    weights = {
+        width: {name: float(max(one, key=lambda w: np.mean(one[w]))) for name, one in tried.items()}
+        for width, tried in validation.items()
     }
-    cases[RANDOM] = (cases["FKD"][0], untrained)
-    accuracy: dict[str, list[list[float]]] = {name: [] for name in cases}
-    for size in SIZES:
-        for name, (one, said_by) in cases.items():
-            accuracy[name].append([student(size, s, one, said_by) for s in SPLITS])
-            advanced(f"{name}, {size} points")
-    return accuracy, validation, weights
+    cases = [
+        {"width": width, "size": size, "splits": SPLITS, "method": name}
+        | {"weight": weights[str(width)].get("FKD" if name == RANDOM else name, 0.0)}
+        for width in WIDTHS
+        for name in (ALONE, *METHODS, RANDOM)
+        for size in SIZES
+    ]
+    accuracy: dict[str, Any] = {}
+    for asked, values in zip(cases, each(NAME, cases, students), strict=True):
+        accuracy.setdefault(str(asked["width"]), {}).setdefault(asked["method"], []).append(values)
+    (model, state), _ = _teachers()
+    own = schemes.accuracy(model, state, _taught())
+    return Transfer(list(SIZES), accuracy, validation, weights, teacher_accuracy=float(own[0]))
 
 
-def _accuracy(make: Any, points: Any, size: int, split: int, one: Any, said_by: Any) -> float:
-    """Return the test accuracy of one student on one split."""
-    data = datasets.from_arrays(*points, train=size, classes=5, seed=split)
-    model, state = said_by
-    said = schemes.observe(model, state, data.x_train)
-    found = schemes.distill(make, data, said, Recipe(one, TRAINING), seeds=[split])
-    return float(schemes.accuracy(found.model, found.state, data)[0])
+def students(
+    width: int, size: int, splits: Sequence[int], method: str, weight: float
+) -> list[float]:
+    """Return the test accuracies of students of one kind, one a split."""
+    trained, untrained = _teachers()
+    model, state = untrained if method == RANDOM else trained
+    objective, _, settings = METHODS["FKD" if method in (ALONE, RANDOM) else method]
+    make = _maker(width)
+    recipe = Recipe(() if method == ALONE else (term(objective, weight, **settings),), TRAINING)
+    found = []
+    for split in splits:
+        data = datasets.from_arrays(*_halves()[1], train=size, classes=5, seed=split)
+        said = schemes.observe(model, state, data.x_train)
+        done = schemes.distill(make, data, said, recipe, seeds=[split])
+        found.append(float(schemes.accuracy(done.model, done.state, data)[0]))
+    return found
+
+
+@cache
+def _teachers() -> tuple[Any, Any]:
+    """Return the teacher of digits 0 to 4, and one that was never trained."""
+    done = schemes.distill(_teacher, _taught(), None, Recipe((), TRAINING), seeds=[0])
+    return (done.model, done.state), nets.initialise(_teacher, nets.keys([0], 7))
+
+
+def _taught() -> datasets.Classification:
+    return datasets.from_arrays(*_halves()[0], train=TEACHER_POINTS, classes=5)
 
 
 def _halves() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
@@ -138,8 +139,9 @@ def _teacher(key: Any) -> tuple[Any, Any]:
     return nets.mlp(64, 5, TEACHER, key=key)
 
 
-def _student(width: int, key: Any) -> tuple[Any, Any]:
-    return nets.mlp(64, 5, (width,), key=key)
+@cache  # the same object, compiled once
+def _maker(width: int) -> Any:
+    return lambda key: nets.mlp(64, 5, (width,), key=key)
 
 
 def compute(recompute: bool = False, machine: str = MACHINE, folder: Path = RESULTS) -> Transfer:

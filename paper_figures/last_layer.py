@@ -17,10 +17,12 @@ from hilbertsd import plots
 from hilbertsd.progress import phases
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
 from paper_figures.recorded import MACHINE, recorded
+from paper_figures.resumed import remember
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NAME = "last_layer"
 TRAINERS = ("L-BFGS", "SGD")
 LOOK = {"L-BFGS": (plots.INK, "o"), "SGD": ("#d55e00", "s")}
 
@@ -106,7 +108,8 @@ def compute(
         for s, chain in enumerate(chains):
             cross = hsd.cross_gram(linear, beyond[s], inside[s])
             predicted[s] = [right(chain.predict(cross, t)) for t in range(rounds + 1)]
-        for k, trainer in enumerate((by_quasi_newton, by_minibatches)):
+        trainers = map(remember(NAME), (by_quasi_newton, by_minibatches))
+        for k, trainer in enumerate(trainers):
             labels = np.repeat(y[None], seeds, axis=0)
             for t in range(rounds + 1):
                 phase(f"{TRAINERS[k]}, round {t}")
@@ -241,8 +244,8 @@ error; the tolerance is what no layer can fit and {chosen["share"]:g} of the res
 
 def main(folder: Path = FIGURES, *, recompute: bool = False, machine: str = MACHINE) -> list[Path]:
     """Draw the figure from its recorded data, measured again if asked."""
-    data = recorded("last_layer", LastLayer, compute, recompute=recompute, machine=machine)
-    return publish(plot(data), caption(data), "last_layer", folder)
+    data = recorded(NAME, LastLayer, compute, recompute=recompute, machine=machine)
+    return publish(plot(data), caption(data), NAME, folder)
 
 
 if __name__ == "__main__":

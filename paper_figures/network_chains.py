@@ -17,6 +17,7 @@ import numpy as np
 
 from hilbertsd import datasets, nets
 from paper_figures.recorded import RESULTS, recorded
+from paper_figures.resumed import parts
 
 if TYPE_CHECKING:
     from hilbertsd.datasets import Classification
@@ -74,8 +75,8 @@ class Curves:
 MEASURED = tuple(f.name for f in dataclasses.fields(Curves))[:6]
 
 
-def measure(setting: Setting) -> Curves:
-    """Train the chains of a setting: minutes on two cores."""
+def measure(setting: Setting, folder: Path | None = None) -> Curves:
+    """Train the chains of a setting: minutes on two cores; resumed where they are in a folder."""
     data = setting.data()
     shape, classes = data.x_train.shape[1:], data.classes
 
@@ -85,7 +86,7 @@ def measure(setting: Setting) -> Curves:
     settings = nets.ChainSettings(nets.Training(**setting.training), labels=setting.labels)
     seeds = range(setting.seeds)
     chain = nets.train_chain(
-        make, data, settings, rounds=setting.rounds, seeds=seeds, progress=True
+        make, data, settings, rounds=setting.rounds, seeds=seeds, folder=folder, progress=True
     )
     stopped = {}
     if setting.controls:
@@ -109,11 +110,11 @@ def curves(
     folder: Path = RESULTS,
 ) -> Curves:
     """Return the curves of a setting as recorded; measured at most once in a process."""
-    setting = settings(archives)[name]
+    setting, name = settings(archives)[name], recorded_as(name, archives)
     return recorded(
-        recorded_as(name, archives),
+        name,
         Curves,
-        partial(measure, setting),
+        partial(measure, setting, parts(name)),
         recompute=recompute,
         machine=machine,
         folder=folder,

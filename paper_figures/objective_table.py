@@ -14,6 +14,7 @@ from hilbertsd.report.objectives import interval, percent
 from hilbertsd.schemes import compare_objectives, suggested, term
 from paper_figures.publish import FIGURES, publish, table
 from paper_figures.recorded import MACHINE, RESULTS, recorded
+from paper_figures.resumed import parts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,8 +49,9 @@ def measure() -> Table:
     terms: dict[str, Any] = {name: (suggested(name),) for name in SHOWN}
     terms |= {name: (one,) for name, one in VARIANTS.items()}
     found = compare_objectives(
-        _teacher, _student, data, terms, TRAINING, seeds=range(SEEDS), progress=True
-    )
+        _teacher, _student, data, terms, TRAINING, seeds=range(SEEDS), progress=True,
+        folder=parts(NAME),
+    )  # fmt: skip
     model, state = nets.initialise(_teacher, nets.keys(range(SEEDS), UNTRAINED))
     said = schemes.observe(model, state, data.x_train)
     recipe = schemes.Recipe((suggested("fkd"),), TRAINING)

@@ -15,10 +15,12 @@ from hilbertsd import plots
 from hilbertsd.progress import phases
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, recorded
+from paper_figures.resumed import remember
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NAME = "projector_recipe"
 TIMES = (0, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 DEPTHS = (1, 2, 3)
 EXPONENTS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
@@ -100,6 +102,13 @@ def compute(
     teacher, student, small = (128, 64), (64, 32), (16, 16)
     weight_decay, depth_rate, exponent_rate, batch = 5e-4, 0.2, 0.1, 64
     axes = {"x": None, "targets": None, "teacher": 0}
+    chosen = {
+        "seeds": seeds, "samples": samples, "few_seeds": few_seeds, "few_samples": few_samples,
+        "few_steps": few_steps, "teacher_steps": teacher_steps, "teacher": list(teacher),
+        "student": list(student), "small": list(small), "weight_decay": weight_decay,
+        "learning_rates": [depth_rate, exponent_rate], "batch": batch,
+    }  # fmt: skip
+    kept = remember(NAME, times=times, **chosen)
 
     def prepared(which: Any, size: int) -> tuple[Any, dict[str, Any]]:
         given = projection.pair(which, size, teacher, teacher_steps)
@@ -110,21 +119,27 @@ def compute(
         phase("teachers")
         which = range(seeds)
         given, data = prepared(which, samples)
-        measured = []
-        for depth in DEPTHS:
-            phase(f"projectors of {depth} layers")
+
+        @kept
+        def of_depth(depth: int) -> list[list[list[float]]]:
             start, state = projection.students(which, student, (teacher[-1],) * depth)
             loss = projection.joint_loss(projection.log_sum(4.0), 1.0, weight_decay)
             run = projection.followed(
                 loss, start, state, data, axes, which, times, depth_rate, batch
             )
-            measured.append([_relations(model, after, given) for model, after in run])
+            return [_relations(model, after, given) for model, after in run]
+
+        measured = []
+        for depth in DEPTHS:
+            phase(f"projectors of {depth} layers")
+            measured.append(of_depth(depth))
         relations = np.moveaxis(np.array(measured), (1, 2, 3), (3, 0, 2))  # (4, N, S, T)
         phase("teachers of few samples")
         which = range(few_seeds)
         given, data = prepared(which, few_samples)
         start, state = projection.students(which, small, (teacher[-1],))
 
+        @kept
         def accuracy(compared: Any, weight: float = 1.0) -> np.ndarray:
             loss = projection.joint_loss(compared, weight, weight_decay)
             run = projection.followed(
@@ -152,13 +167,8 @@ def compute(
         undistilled=undistilled,
         mean_squares=mean_squares,
         teachers=given.teacher_accuracy,
-        settings={
-            "seeds": seeds, "samples": samples, "few_seeds": few_seeds, "few_samples": few_samples,
-            "few_steps": few_steps, "teacher_steps": teacher_steps, "teacher": list(teacher),
-            "student": list(student), "small": list(small), "weight_decay": weight_decay,
-            "learning_rates": [depth_rate, exponent_rate], "batch": batch,
-        },
-    )  # fmt: skip
+        settings=chosen,
+    )
 
 
 def _relations(model: Any, state: Any, given: Any) -> list[list[float]]:
@@ -295,10 +305,8 @@ and 95 % interval; alone {alone:.1f} ± {alone_half:.1f} %, teachers
 
 def main(folder: Path = FIGURES, *, recompute: bool = False, machine: str = MACHINE) -> list[Path]:
     """Draw the figure from its recorded data, measured again if asked."""
-    data = recorded(
-        "projector_recipe", ProjectorRecipe, compute, recompute=recompute, machine=machine
-    )
-    return publish(plot(data), caption(data), "projector_recipe", folder)
+    data = recorded(NAME, ProjectorRecipe, compute, recompute=recompute, machine=machine)
+    return publish(plot(data), caption(data), NAME, folder)
 
 
 if __name__ == "__main__":

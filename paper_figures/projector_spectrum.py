@@ -16,10 +16,12 @@ from hilbertsd import plots
 from hilbertsd.progress import phases
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, recorded
+from paper_figures.resumed import remember
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NAME = "projector_spectrum"
 NORMS = ("none", "L2", "batch")
 NAMES = {"none": "no normalisation", "L2": "$L_2$", "batch": "batch"}
 LOOK = {"none": ("#d55e00", "-"), "L2": ("#009e73", "--"), "batch": ("#0072b2", "-")}
@@ -99,6 +101,12 @@ def compute(
     from paper_figures import projection
 
     which, width = range(seeds), teacher[-1]
+    chosen = {
+        "seeds": seeds, "samples": samples, "teacher": list(teacher), "student": list(student),
+        "teacher_steps": teacher_steps, "weight_decay": weight_decay,
+        "learning_rate": learning_rate, "batch": batch,
+    }  # fmt: skip
+    kept = remember(NAME, times=times, **chosen)
     control_times = tuple(t for t in times if t <= 5000)
     joint: list[np.ndarray] = []
     frozen: list[np.ndarray] = []
@@ -128,19 +136,30 @@ def compute(
             outputs = network_outputs(network, after, given.data.x_test)
             return projection.accuracy(outputs, given.data.y_test).tolist()
 
+        @kept
+        def trained_jointly(name: str) -> tuple[np.ndarray, list[float], list[float]]:
+            """Return singular values, accuracies, and ranks without weight decay."""
+            values, network, after = jointly(name, weight_decay, 1.0, times)
+            bare, _, _ = jointly(name, 0.0, 1.0, control_times)
+            return values, tested(network, after), ranks_at_end(bare)
+
+        @kept
+        def trained_alone() -> tuple[list[float], np.ndarray]:
+            """Return accuracies, and features of mean square 1 at the training points."""
+            _, network, after = jointly("none", weight_decay, 0.0, (times[-1],))
+            features = network_features(network, after, given.data.x_train)
+            features /= np.sqrt(np.mean(features**2, axis=(1, 2), keepdims=True))
+            return tested(network, after), features
+
         for name in NORMS:
             phase(f"students trained jointly, {name}")
-            values, network, after = jointly(name, weight_decay, 1.0, times)
+            values, accuracy[name], ranks = trained_jointly(name)
             joint.append(values)
-            accuracy[name] = tested(network, after)
-            bare, _, _ = jointly(name, 0.0, 1.0, control_times)
-            controls[f"joint {name} {WITHOUT_DECAY}"] = ranks_at_end(bare)
+            controls[f"joint {name} {WITHOUT_DECAY}"] = ranks
         phase("students alone")
-        _, network, after = jointly("none", weight_decay, 0.0, (times[-1],))
-        accuracy["alone"] = tested(network, after)
-        features = network_features(network, after, given.data.x_train)
-        features /= np.sqrt(np.mean(features**2, axis=(1, 2), keepdims=True))
+        accuracy["alone"], features = trained_alone()
 
+        @kept
         def from_frozen(compared: Any, f: Any, t: Any, decay: float, at: Any) -> np.ndarray:
             loss = projection.frozen_loss(compared, decay)
             fixed = {"student": f.astype(np.float32), "teacher": t}
@@ -205,12 +224,8 @@ def compute(
         ridge=ridge,
         controls=controls,
         accuracy=accuracy | {"teacher": given.teacher_accuracy.tolist()},
-        settings={
-            "seeds": seeds, "samples": samples, "teacher": list(teacher), "student": list(student),
-            "teacher_steps": teacher_steps, "weight_decay": weight_decay,
-            "learning_rate": learning_rate, "batch": batch,
-        },
-    )  # fmt: skip
+        settings=chosen,
+    )
 
 
 def ranks_at_end(singular: np.ndarray) -> list[float]:
@@ -332,10 +347,8 @@ all that is trained; both features normalised after the projection as in the pub
 
 def main(folder: Path = FIGURES, *, recompute: bool = False, machine: str = MACHINE) -> list[Path]:
     """Draw the figure from its recorded data, measured again if asked."""
-    data = recorded(
-        "projector_spectrum", ProjectorSpectrum, compute, recompute=recompute, machine=machine
-    )
-    return publish(plot(data), caption(data), "projector_spectrum", folder)
+    data = recorded(NAME, ProjectorSpectrum, compute, recompute=recompute, machine=machine)
+    return publish(plot(data), caption(data), NAME, folder)
 
 
 if __name__ == "__main__":

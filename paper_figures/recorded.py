@@ -1,7 +1,8 @@
 """Data of figures that take minutes to measure, kept as ``results/NAME.json``.
 
 A figure module with such data draws from the file; ``python -m paper_figures NAME --recompute``
-measures again and replaces it. Its ``compute()`` returns a frozen dataclass of arrays, numbers,
+measures again and replaces it; what is finished of an interrupted measurement is kept until then,
+see `resumed`. Its ``compute()`` returns a frozen dataclass of arrays, numbers,
 texts, lists and dictionaries of these.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from hilbertsd.provenance import provenance
 from hilbertsd.storage import replacing
+from paper_figures.resumed import forget
 
 RESULTS = Path(__file__).parent / "results"
 MACHINE = "two cores"
@@ -52,6 +54,7 @@ def recorded(
         return read(path, kind)
     data = compute()
     write(path, data, machine)
+    forget(name)
     return data
 
 

@@ -9,7 +9,6 @@ first. Here the labels are those of networks trained as in figure 4, and the Gra
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from paper_figures.illustration import power_of_ten
 from paper_figures.network_chains import Setting, settings
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, machine_of, recorded
+from paper_figures.resumed import parts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ class TangentSpectrum:
     settings: dict[str, Any]
 
 
-def compute(setting: Setting | None = None) -> TangentSpectrum:
+def compute(setting: Setting | None = None, folder: Path | None = None) -> TangentSpectrum:
     """Train chains as in the first setting of figure 4, and decompose their kernels and labels."""
     if setting is None:
         setting = dataclasses.replace(settings()["squared"], rounds=9)
@@ -81,11 +81,11 @@ def compute(setting: Setting | None = None) -> TangentSpectrum:
     chosen = nets.ChainSettings(nets.Training(**setting.training))
     make = partial(setting.make, data.x_train.shape[1:], data.classes)
     seeds = range(setting.seeds)
-    with tempfile.TemporaryDirectory() as folder:
-        chain = nets.train_chain(
-            make, data, chosen, rounds=setting.rounds, seeds=seeds, folder=folder, progress=True
-        )
-        trained = nets.load_network(folder, make, 0)
+    folder = folder or parts(NAME)
+    chain = nets.train_chain(
+        make, data, chosen, rounds=setting.rounds, seeds=seeds, folder=folder, progress=True
+    )
+    trained = nets.load_network(folder, make, 0)
     starts = nets.initialise(make, nets.keys(seeds))
     labels = centred(data.given, chain.predictions)
 

@@ -29,7 +29,7 @@ from paper_figures.multi_view import (  # noqa: E402
     recognition,
     start,
 )
-from paper_figures.resumed import each  # noqa: E402
+from paper_figures.resumed import each, forget  # noqa: E402
 
 FLOAT32 = 1e-5
 """Sums of some hundred terms in float32, relative."""
@@ -171,6 +171,9 @@ def test_finished_parts_survive_an_interruption(tmp_path):
         each("squares", parts, measured, tmp_path)
     assert [row["square"] for row in each("squares", parts, measured, tmp_path)] == [1, 4, 9]
     assert asked == [1, 2, 3, 3]
+    forget("squares", tmp_path)
+    assert each("squares", parts[:1], measured, tmp_path) == [{"square": 1}]
+    assert asked == [1, 2, 3, 3, 1]
 
 
 def inside(figure):

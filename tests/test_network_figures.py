@@ -210,8 +210,8 @@ def test_the_interval_is_student_s():
     assert tangent_spectrum.interval(values) == f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
 
 
-def test_a_small_spectrum(small):
-    found = tangent_spectrum.compute(small)
+def test_a_small_spectrum(small, tmp_path):
+    found = tangent_spectrum.compute(small, tmp_path)
     assert found.correlation.shape == (2, 2, 2)
     assert found.later.shape == (2, 2, 1)
     assert found.measured.shape == found.predicted.shape == (2, 2, 3, tangent_spectrum.GROUPS)

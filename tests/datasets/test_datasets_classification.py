@@ -205,7 +205,7 @@ def test_settings_state_what_was_done():
     ("arguments", "message"),
     [
         ({"rate": 1.5}, "rate must be a number from 0 to 1, got 1.5"),
-        ({"rate": float("nan")}, "rate is nan"),
+        ({"rate": float("nan")}, "rate must be a number from 0 to 1, got nan"),
         ({"noise": "asymmetric"}, "noise must be one of 'symmetric', 'uniform', 'pair'"),
         ({"noise": np.eye(3)}, r"shape \(10, 10\) for 10 classes, got shape \(3, 3\)"),
         ({"noise": 2 * np.eye(10)}, "row 0 of the confusion matrix sums to 2"),

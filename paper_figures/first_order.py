@@ -25,6 +25,10 @@ NAMES = (
 )  # fmt: skip
 
 
+SHARES = (0, 0.02, 0.1, 0.25, 0.5, 1)
+"""Marked on the scale of colours."""
+
+
 @dataclass(frozen=True, eq=False)
 class FirstOrderView:
     """What the figure shows; S pairs of networks, N objectives, p features of the student.
@@ -143,32 +147,44 @@ def objectives(weight_decay: float) -> list[Callable[[Any, Any], Any]]:
 
 def plot(data: FirstOrderView) -> Figure:
     """Draw which directions each objective moves, how, and how far objectives agree."""
+    from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
 
     rows = np.arange(len(NAMES))
     with plots.house_style():
-        figure = Figure(figsize=(TEXT_WIDTH, 4.6))
-        parts: Any = figure.subfigures(2, 1)
+        figure = Figure(figsize=(TEXT_WIDTH, 5.2))
+        parts: Any = figure.subfigures(2, 1, height_ratios=[1.1, 1])
         top, bottom = parts
-        a, b = top.subplots(1, 2, width_ratios=[2.2, 1], sharey=True)
+        engine: Any = figure.get_layout_engine()
+        engine.set(wspace=0.1)  # between the scale of colours and (b)
+        a, b = top.subplots(1, 2, width_ratios=[1.75, 1], sharey=True)
         share = data.directions.mean(axis=0)
         image = a.imshow(
-            np.sqrt(share), cmap="Greys", vmin=0, vmax=np.sqrt(0.5), aspect="auto",
+            share, cmap="Greys", norm=PowerNorm(0.5, 0, 1), aspect="auto",
             extent=(0.5, share.shape[1] + 0.5, len(rows) - 0.5, -0.5),
         )  # fmt: skip
-        bar = top.colorbar(image, ax=a, pad=0.02, aspect=18, ticks=np.sqrt([0, 0.05, 0.2, 0.5]))
-        bar.ax.set_yticklabels(["0", ".05", ".2", ".5"])
+        bar = top.colorbar(
+            image, ax=a, pad=0.02, aspect=22, ticks=SHARES, label="share (square-root scale)"
+        )
+        bar.ax.set_yticklabels([f"{tick:g}" for tick in SHARES])
+        bar.ax.yaxis.labelpad = 1
+        bar.outline.set_linewidth(0.4)
         a.set(yticks=rows, yticklabels=NAMES, xlabel="eigen-direction of the student's kernel")
-        a.set_title("(a) share of the descent")
-        for values, color, mark, words in (
-            (data.norms, "#d55e00", "o", "norms of features"),
-            (data.eigenvalues, plots.INK, "s", "eigenvalues"),
-            (data.outside, "#0072b2", "^", "leaving the span"),
+        a.set_title("(a) share of the descent by direction")
+        for offset, values, color, mark, words in (
+            (-0.27, data.norms, "#d55e00", "o", "norms of features"),
+            (0, data.eigenvalues, plots.INK, "s", "eigenvalues"),
+            (0.27, data.outside, "#0072b2", "^", "leaving the span"),
         ):
-            b.hlines(rows, values.min(axis=0), values.max(axis=0), color=color, lw=0.8)
-            b.plot(values.mean(axis=0), rows, mark, color=color, ms=3, label=words)
-        b.set(xlim=(-0.04, 1.04), title="(b) of it, by", xticks=(0, 0.5, 1))
-        b.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1))
+            at = rows + offset
+            b.hlines(at, values.min(axis=0), values.max(axis=0), color=color, lw=0.8)
+            b.plot(values.mean(axis=0), at, mark, color=color, ms=2.5, label=words)
+        for row in rows[1::2]:
+            b.axhspan(row - 0.5, row + 0.5, color=plots.BAND, alpha=0.4, lw=0)
+        b.set(xlim=(-0.04, 1.04), xticks=(0, 0.5, 1), xlabel="share of the descent")
+        b.tick_params(labelleft=False)
+        b.set_title("(b) share by kind of move")
+        top.legend(*b.get_legend_handles_labels(), loc="outside lower right", ncols=3)
         c = bottom.subplots()
         cosines = data.agreement.mean(axis=0)
         c.imshow(cosines, cmap="PuOr", vmin=-1, vmax=1, aspect="auto")
@@ -214,7 +230,8 @@ Gram matrix K = Σ λ_i v_i v_iᵀ; features move along −2 M F. (a) Share of t
 2 Σ (λ_i + λ_j)(v_iᵀ M v_j)² by eigen-direction, largest eigenvalue first: most is in the nine
 leading ones, which are about the classes (half of what leaves the span of the features is not
 shown). (b) Share by changing norms of features, by eigenvalues, and by leaving the span of the
-features (mean and range); norms do not matter to {still}. (c) Cosines between the moves: nearest
+features (mean and range): three views of the same descent, which overlap and do not add up to 1;
+norms do not matter to {still}. (c) Cosines between the moves: nearest
 are {close}; farthest {far[1]} {far[0]:.2f}.
 
 {listed}

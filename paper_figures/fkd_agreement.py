@@ -32,6 +32,8 @@ TRAINING = nets.Training(
 LAST = replace(TRAINING, steps=3000, learning_rate=1e-2, check_every=3000)
 """Of the last layer alone: a convex problem, with more steps so that it is solved."""
 KINDS = ("retrained last layer", "independent start")
+PERCENTS = (0, 1, 5, 20, 50, 100)
+"""Marked on the scale of colours."""
 
 
 @dataclass(frozen=True)
@@ -114,17 +116,26 @@ def compute(recompute: bool = False, machine: str = MACHINE, folder: Path = RESU
 
 def plot(data: Agreement) -> Figure:
     """Draw both matrices of the narrowest networks, and the agreement by width."""
+    from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
 
     with plots.house_style():
-        figure = Figure(figsize=(TEXT_WIDTH, 2.1))
-        panels = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
+        figure = Figure(figsize=(TEXT_WIDTH, 2.5))
+        panels: Any = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
+        image = None
         for axes, letter, kind, matrix in zip(panels, "ab", KINDS, data.matrices[0], strict=False):
-            share = matrix / matrix.sum(axis=1, keepdims=True)
-            axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
-            axes.set_title(f"({letter}) {kind}")
-            axes.set(xlabel="its prediction", ylabel="reference's", xticks=(0, 3, 6, 9))
-            axes.set(yticks=(0, 3, 6, 9))
+            percents = 100 * matrix / matrix.sum(axis=1, keepdims=True)
+            image = axes.imshow(percents, norm=PowerNorm(0.5, 0, 100), cmap="Blues", aspect="auto")
+            axes.set(xticks=(0, 3, 6, 9), yticks=(0, 3, 6, 9), title=f"({letter}) {kind}")
+            axes.set_xlabel("class by the other")
+        panels[0].set_ylabel("class by the reference")
+        panels[1].tick_params(labelleft=False)
+        bar = figure.colorbar(
+            image, ax=panels[:2], location="bottom", aspect=30, ticks=PERCENTS,
+            label="% of the row (square-root scale)",
+        )  # fmt: skip
+        bar.ax.set_xticklabels(map(str, PERCENTS))
+        bar.outline.set_linewidth(0.4)
         axes = panels[2]
         for values, style in ((data.agreement, "-"), (data.on_errors, ":")):
             for kind, color in enumerate((plots.INK, ACCENT)):
@@ -132,12 +143,17 @@ def plot(data: Agreement) -> Figure:
                 axes.errorbar(
                     data.widths, [100 * one.mean for one in shown], ls=style, marker="o", ms=3,
                     yerr=[100 * one.half for one in shown], lw=1, capsize=2, color=color,
-                    label=KINDS[kind] if style == "-" else None,
                 )  # fmt: skip
         axes.set(xscale="log", xlabel="width", ylabel="same prediction (%)")
         axes.set(title="(c) agreement", xticks=data.widths, xticklabels=data.widths)
+        axes.set_ylim(0, 103)
         axes.minorticks_off()
-        axes.legend(loc="lower right")
+        looks = [(plots.INK, "-"), (ACCENT, "-"), (plots.GREY, "-"), (plots.GREY, ":")]
+        axes.legend(
+            [axes.plot([], color=color, ls=style)[0] for color, style in looks],
+            [*KINDS, "all test points", "reference wrong"],
+            loc="lower right", borderaxespad=0, labelspacing=0.2,
+        )  # fmt: skip
         plots.settle(figure)
     return figure
 

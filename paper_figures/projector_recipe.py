@@ -14,6 +14,7 @@ import numpy as np
 from hilbertsd import plots
 from hilbertsd.progress import phases
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
+from paper_figures.projector_spectrum import step_axis
 from paper_figures.recorded import MACHINE, recorded
 from paper_figures.resumed import remember
 
@@ -215,19 +216,19 @@ def plot(data: ProjectorRecipe) -> Figure:
     """Draw the decorrelation over training, and accuracy over the exponent."""
     from matplotlib.figure import Figure
 
-    at = np.maximum(data.times, data.times[1] / 2)
     with plots.house_style():
         figure = Figure(figsize=(TEXT_WIDTH, 2.3))
         a, b, c = figure.subplots(1, 3)
         for axes, values, title in (
-            (a, data.alignment, "(a) CKA in and out, normalised"),
-            (b, data.raw_alignment, "(b) the same, raw"),
+            (a, data.alignment, "(a) normalised"),
+            (b, data.raw_alignment, "(b) not normalised"),
         ):
             for depth, rows, (color, style) in zip(DEPTHS, values, LOOK, strict=True):
-                axes.fill_between(at, rows.min(0), rows.max(0), color=color, alpha=0.12, lw=0)
+                axes.fill_between(data.times, rows.min(0), rows.max(0), color=color, alpha=0.12, lw=0)
                 words = "linear" if depth == 1 else f"{depth} layers"
-                axes.plot(at, rows.mean(0), color=color, ls=style, label=words)
-            axes.set(xscale="log", xlabel="step", title=title)
+                axes.plot(data.times, rows.mean(0), color=color, ls=style, label=words)
+            step_axis(axes, data.times)
+            axes.set(title=title, ylabel="CKA in and out")
         low = min(data.alignment.min(), data.raw_alignment.min())
         for axes in (a, b):
             axes.set_ylim(low - 0.03, 1.01)
@@ -241,7 +242,7 @@ def plot(data: ProjectorRecipe) -> Figure:
             mean, half = interval(100 * values)
             c.axhspan(mean - half, mean + half, color=color, alpha=0.12, lw=0)
             c.axhline(mean, color=color, ls=style, label=words)
-        c.set(xlabel="exponent", title="(c) test accuracy, %")
+        c.set(xlabel="exponent of LogSum", ylabel="test accuracy (%)", title="(c) loss")
         c.legend(loc="lower left")
         plots.settle(figure)
     return figure

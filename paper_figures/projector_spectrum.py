@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 NAME = "projector_spectrum"
 NORMS = ("none", "L2", "batch")
-NAMES = {"none": "no normalisation", "L2": "$L_2$", "batch": "batch"}
+NAMES = {"none": "unnormalised", "L2": "$L_2$", "batch": "batch"}
 LOOK = {"none": ("#d55e00", "-"), "L2": ("#009e73", "--"), "batch": ("#0072b2", "-")}
 TIMES = (0, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 WITHOUT_DECAY = "without weight decay"
 BEFORE = "normalised before"
+SMALL: dict[str, Any] = {"fontsize": 7, "handlelength": 1.6, "borderaxespad": 0.2}
+"""Of legends in narrow panels."""
 WEAKER = (1.0, 0.1, 0.01)
 """Multiples of the weight decay at which ridge regression is compared."""
 
@@ -243,31 +245,43 @@ def singular_values(projector: Any) -> np.ndarray:
     return np.linalg.svd(np.asarray(projector.weights[0], dtype=float), compute_uv=False)
 
 
+def step_axis(axes: Any, times: np.ndarray) -> None:
+    """Show steps on a logarithmic axis that is linear up to the first, so that it begins at 0."""
+    from matplotlib.ticker import NullLocator
+
+    first, last = (int(step) for step in (times[1], times[-1]))
+    axes.set_xscale("symlog", linthresh=first, linscale=0.4)
+    axes.set(xlabel="step", xlim=(0, 1.1 * last))
+    powers = [10**n for n in range(2, len(str(last)))]
+    axes.set_xticks([0, *powers], labels=["0", *(f"$10^{n + 2}$" for n in range(len(powers)))])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
 def plot(data: ProjectorSpectrum) -> Figure:
     """Draw singular values, a row for joint training and one for frozen features, and ranks."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.figure import Figure
 
-    at = np.maximum(data.times, data.times[1] / 2)  # the start has a place on the axis
+    at, count = data.times, data.flow.shape[-1]
+    colors = plots.round_colors(count)
     with plots.house_style():
-        figure = Figure(figsize=(TEXT_WIDTH, 3.5))
-        panels: Any = figure.subplots(2, 4, sharex=True, width_ratios=[1, 1, 1, 1.25])
+        figure = Figure(figsize=(TEXT_WIDTH, 4.1))
+        panels: Any = figure.subplots(2, 4, sharex=True, width_ratios=[1, 1, 1, 1.15])
         for row, (mode, found) in enumerate((("joint", data.joint), ("frozen", data.frozen))):
             for axes, name, values in zip(panels[row][:3], NORMS, found, strict=True):
                 middle = np.median(values, axis=0)
-                for k, color in enumerate(plots.round_colors(middle.shape[1])):
+                for k, color in enumerate(colors):
                     axes.plot(at, middle[:, k], color=color, lw=0.7)
                 if mode == "frozen" and name == "none":
-                    for k in range(0, middle.shape[1], 4):
-                        axes.plot(
+                    for k in range(0, count, 4):
+                        (line,) = axes.plot(
                             at, np.median(data.flow, axis=0)[:, k], color=plots.INK, lw=0.9,
                             ls=(0, (1, 2)),
                         )  # fmt: skip
-                axes.set(xscale="log", yscale="log", ylim=(5e-3, 4))
+                    axes.legend([line], ["closed form,\nevery fourth"], loc="lower left", **SMALL)
+                axes.set(yscale="log", ylim=(5e-3, 4))
                 axes.tick_params(labelleft=name == "none")
-                if row == 0:
-                    axes.set_title(NAMES[name])
-                else:
-                    axes.set_xlabel("step")
             panels[row][0].set_ylabel(f"{mode}: singular values of $W$")
             last = panels[row][3]
             for name, values in zip(NORMS, found, strict=True):
@@ -275,13 +289,22 @@ def plot(data: ProjectorSpectrum) -> Figure:
                 ranks = effective_rank(values)
                 last.fill_between(at, ranks.min(0), ranks.max(0), color=color, alpha=0.2, lw=0)
                 last.plot(at, ranks.mean(0), color=color, ls=style, label=NAMES[name])
-            last.set(xscale="log", ylim=(0, None))
-            last.yaxis.tick_right()
-            last.spines["left"].set_visible(False)
-            last.spines["right"].set_visible(True)
-        panels[0][3].set_title("effective rank")
-        panels[1][3].set_xlabel("step")
-        panels[1][3].legend(loc="lower left", fontsize=7)
+            last.set(ylim=(0, count), ylabel=f"{mode}: effective rank", yticks=range(0, count + 1, 8))
+            last.legend(loc="lower left", **SMALL)
+        titles = (*NAMES.values(), "all three")
+        for axes, letter, title in zip(panels.flat, "abcdefgh", 2 * titles, strict=True):
+            axes.set_title(f"({letter}) {title}")
+        for axes in panels[1]:
+            step_axis(axes, data.times)
+        scale = ScalarMappable(
+            BoundaryNorm(np.arange(count + 1) + 0.5, count), ListedColormap(colors)
+        )
+        bar = figure.colorbar(
+            scale, ax=panels[:, :3], location="bottom", aspect=45, pad=0.02, ticks=[1, *range(8, count + 1, 8)],
+            label="singular value, from the largest",
+        )  # fmt: skip
+        bar.minorticks_off()
+        bar.outline.set_linewidth(0.4)
         plots.settle(figure)
     return figure
 
@@ -320,11 +343,12 @@ def caption(data: ProjectorSpectrum) -> str:
     weaker = ", ".join(f"{of(ranks)} at decay {decay}" for decay, ranks in data.ridge.items())
     gap = np.abs(np.log(effective_rank(data.frozen[0]) / effective_rank(data.flow))).max()
     return f"""
-**Normalisation and the spectrum of the projector** (after Miles & Mikolajczyk, AAAI 2024). Lines:
-singular values of the projector W, medians over the seeds; above with the student trained jointly
-(cross-entropy + comparison), below with the features of students that were trained alone. Dotted:
-gradient flow in closed form, from which the minibatches differ by at most {100 * gap:.1g} % in
-effective rank. Right: effective rank, mean and range over the seeds. Normalisation keeps the
+**Normalisation and the spectrum of the projector** (after Miles & Mikolajczyk, AAAI 2024). Singular
+values of the projector W, medians over the seeds, (a)–(c) with the student trained jointly
+(cross-entropy + comparison), (e)–(g) with the features of students that were trained alone. Dotted
+in (e): gradient flow in closed form, from which the minibatches differ by at most
+{100 * gap:.1g} % in effective rank. (d), (h) Effective rank, mean and range over the seeds. Steps
+are linear up to {data.times[1]:g}, then logarithmic. Normalisation keeps the
 spectrum flatter, batch as L2 or a little more, with frozen features too.
 
 At the end it is, of {data.flow.shape[-1]} (mean ± standard deviation):

@@ -147,9 +147,9 @@ def plot(data: dict[str, BridgeData]) -> Figure:
                 f"labels {labels}\n"
                 r"$\Vert f_t - f_t^{\rm theory}\Vert/\Vert f_t^{\rm theory}\Vert$"
             )
-        titles = ("test points", "training points", "test points, $t = 0$: parts")
-        for axes, title in zip(rows[0], titles, strict=True):
-            axes.set_title(title)
+        titles = ("test points", "training points", "parts at test points")
+        for axes, letter, title in zip(rows.flat, "abcdef", len(data) * titles, strict=False):
+            axes.set_title(f"({letter}) {title}")
         for axes in rows[-1]:
             axes.set_xlabel("width")
         look: dict[str, Any] = {"handlelength": 1.5, "columnspacing": 1.0, "ncols": 4}
@@ -202,8 +202,8 @@ def caption(data: dict[str, BridgeData], machine: str = MACHINE) -> str:
 **The bridge.** Self-distillation of networks in NTK parametrisation, trained in round t on
 (1/K) Σ (f_θ − f_θ0 − y_t)² + c_t ‖θ − θ_0‖² with the multipliers c_t of the theory's chain,
 beside that chain: the relative distance in norm falls like width^(−1/2) (dashed); mean and standard
-deviation of {len(first.seeds)} seeds. Right: the parts of the distance in round 0, the chain on the
-networks' own tangent kernels against the theory (kernel) and the networks against that
+deviation of {len(first.seeds)} seeds. (c), (f) The parts of the distance at the test points in
+round 0, the chain on the networks' own tangent kernels against the theory (kernel) and the networks against that
 (nonlinearity), and what the last half of the iterations of {settings["optimiser"]} changed
 (training).
 

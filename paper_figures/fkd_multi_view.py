@@ -322,10 +322,10 @@ def plot(data: Students) -> Figure:
             axes.errorbar(E * 2**shift, mean, width, **look)
 
         last = dict(zip(data.methods, np.moveaxis(data.miss_rate[:, :, -1], 1, 0), strict=True))
-        line(a, last["alone"], 0, color=plots.INK, marker="o", ls=":", label="student alone")
-        line(a, data.committee, 0, color=plots.GREY, marker="^", label="committee")
-        line(a, last["FKD"], -0.08, color=FKD, marker="s", label="FKD student")
-        line(a, last["KD"], 0.08, color=KD, marker="D", label="KD student")
+        line(a, last["alone"], -0.06, color=plots.INK, marker="o", ls=":", label="student alone")
+        line(a, data.committee, 0.06, color=plots.GREY, marker="^", label="committee")
+        line(a, last["FKD"], -0.18, color=FKD, marker="s", label="FKD student")
+        line(a, last["KD"], 0.18, color=KD, marker="D", label="KD student")
         a.plot(E, unseen(data).mean(0), "x", ms=4, color=THEORY, label="known to no network")
         a.plot(E, 0.5 ** (E + 1), color=THEORY, lw=0.9, ls=(0, (4, 2)), label="$2^{-(E+1)}$")
         a.set_title("(a) students of all data sets")
@@ -335,7 +335,7 @@ def plot(data: Students) -> Figure:
         panels = {True: c, False: b}
         for name, values in variants:
             axes = panels[data.variants[name]["trained_start"]]
-            shift = 0.12 * (len(axes.containers) - 1)
+            shift = 0.12 * (len(axes.containers) - (1 if axes is c else 0.5))
             line(axes, values, shift, label=name, mfc="white", **LOOKS[name])
         b.set_title("(b) from an untrained start")
         c.set_title("(c) other kernel, and regulariser")

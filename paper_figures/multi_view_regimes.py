@@ -90,8 +90,8 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 """Regimes that differ in more than one number, or in the optimiser."""
 OPTIMISERS = {
-    "gradient descent without momentum": "GD",
-    "SGD, batches of 32, no momentum": "SGD",
+    "gradient descent without momentum": "GD\n",
+    "SGD, batches of 32, no momentum": "SGD\n",
     "Adam, learning rate 0.001": "Adam\n0.001",
     "Adam, learning rate 0.01": "Adam\n0.01",
 }
@@ -229,8 +229,9 @@ def plot(data: Regimes) -> Figure:
             _factor(axes, rows, label)
         for letter, axes in zip(ascii_lowercase, panels[: len(panels_of) + 1], strict=False):
             axes.set_title(f"({letter})", loc="left", fontsize=8, pad=2)
-        for axes in panels[: len(panels_of)][::4]:
-            axes.set_ylabel("miss rate", fontsize=8)
+        for k, axes in enumerate(panels[: len(panels_of)]):
+            axes.tick_params(labelleft=k % 4 == 0)
+            axes.set_ylabel("" if k % 4 else "miss rate", fontsize=8)
         _scores(panels[len(panels_of)], data)
         for axes in panels[len(panels_of) + 1 :]:
             axes.set_axis_off()
@@ -253,10 +254,10 @@ def _factor(axes: Any, rows: list[dict[str, Any]], label: str) -> None:
         axes.plot(*zip(*means, strict=True), color="#d55e00", lw=1, **style)
     axes.axhline(0.5, color=plots.GREY, lw=0.6, ls=(0, (4, 2)))
     texts = [r["value"] if isinstance(r["value"], str) else f"{r['value']:g}" for r in rows]
-    axes.set_xticks(range(len(rows)), texts, fontsize=5.5 if len(rows) > 5 else 6.5)
+    axes.set_xticks(range(len(rows)), texts, fontsize=6.5)
     axes.set(ylim=(-0.03, 0.56), yticks=(0, 0.25, 0.5), xlim=(-0.5, len(rows) - 0.5))
     axes.set_xlabel(label, fontsize=8)
-    axes.tick_params(axis="y", labelsize=6.5)
+    axes.tick_params(axis="y", labelsize=7)
 
 
 def _scores(axes: Any, data: Regimes) -> None:
@@ -264,9 +265,9 @@ def _scores(axes: Any, data: Regimes) -> None:
     ratio = data.scores / np.maximum(data.scores[..., ::-1], 1e-9)
     axes.plot(ratio.ravel(), data.errors.ravel(), ".", ms=2, color=plots.INK, alpha=0.4, mew=0)
     axes.set(xscale="log", xlim=(1e-3, 1e3), ylim=(-0.05, 1.05), yticks=(0, 0.5, 1))
-    axes.set_xlabel(r"score by the other's", fontsize=8)
+    axes.set_xlabel("own score / the other's", fontsize=8)
     axes.set_ylabel("error", fontsize=8)
-    axes.tick_params(labelsize=6.5)
+    axes.tick_params(labelsize=7)
     axes.minorticks_off()
 
 

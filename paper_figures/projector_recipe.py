@@ -13,8 +13,8 @@ import numpy as np
 
 from hilbertsd import plots
 from hilbertsd.progress import phases
-from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.projector_spectrum import step_axis
+from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, recorded
 from paper_figures.resumed import remember
 
@@ -224,14 +224,17 @@ def plot(data: ProjectorRecipe) -> Figure:
             (b, data.raw_alignment, "(b) not normalised"),
         ):
             for depth, rows, (color, style) in zip(DEPTHS, values, LOOK, strict=True):
-                axes.fill_between(data.times, rows.min(0), rows.max(0), color=color, alpha=0.12, lw=0)
+                axes.fill_between(
+                    data.times, rows.min(0), rows.max(0), color=color, alpha=0.12, lw=0
+                )
                 words = "linear" if depth == 1 else f"{depth} layers"
                 axes.plot(data.times, rows.mean(0), color=color, ls=style, label=words)
             step_axis(axes, data.times)
-            axes.set(title=title, ylabel="CKA in and out")
+            axes.set_title(title)
         low = min(data.alignment.min(), data.raw_alignment.min())
         for axes in (a, b):
             axes.set_ylim(low - 0.03, 1.01)
+        a.set_ylabel("CKA in and out")
         a.legend(loc="lower center")
         means, halves = np.array([interval(rows) for rows in 100 * data.accuracy]).T
         c.errorbar(data.exponents, means, halves, fmt="o-", color=plots.INK, ms=3, capsize=2)
@@ -243,6 +246,7 @@ def plot(data: ProjectorRecipe) -> Figure:
             c.axhspan(mean - half, mean + half, color=color, alpha=0.12, lw=0)
             c.axhline(mean, color=color, ls=style, label=words)
         c.set(xlabel="exponent of LogSum", ylabel="test accuracy (%)", title="(c) loss")
+        c.set_xticks(data.exponents)
         c.legend(loc="lower left")
         plots.settle(figure)
     return figure
@@ -297,7 +301,8 @@ Gain over the same student alone, in points:
 {by_exponent}
 
 Digits, batch normalisation after the projection. (a), (b) {chosen["samples"]} training points,
-LogSum with exponent 4, {chosen["seeds"]} seeds, mean and range; table: ± standard deviation. (c)
+LogSum with exponent 4, {chosen["seeds"]} seeds, mean and range, steps linear up to
+{data.times[1]:g}, then logarithmic; table: ± standard deviation. (c)
 Hidden layers {chosen["small"]}, {chosen["few_samples"]} points, {chosen["few_seeds"]} seeds, mean
 and 95 % interval; alone {alone:.1f} ± {alone_half:.1f} %, teachers
 {100 * data.teachers.mean():.1f} %.

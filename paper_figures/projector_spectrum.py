@@ -289,7 +289,9 @@ def plot(data: ProjectorSpectrum) -> Figure:
                 ranks = effective_rank(values)
                 last.fill_between(at, ranks.min(0), ranks.max(0), color=color, alpha=0.2, lw=0)
                 last.plot(at, ranks.mean(0), color=color, ls=style, label=NAMES[name])
-            last.set(ylim=(0, count), ylabel=f"{mode}: effective rank", yticks=range(0, count + 1, 8))
+            last.set(
+                ylim=(0, count), ylabel=f"{mode}: effective rank", yticks=range(0, count + 1, 8)
+            )
             last.legend(loc="lower left", **SMALL)
         titles = (*NAMES.values(), "all three")
         for axes, letter, title in zip(panels.flat, "abcdefgh", 2 * titles, strict=True):

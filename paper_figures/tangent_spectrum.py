@@ -232,7 +232,7 @@ def _from(axes: Axes, first: int, values: np.ndarray, color: str, label: str, st
 
 def group_name(data: TangentSpectrum, g: int) -> str:
     """Return the eigenvalues of a group in words."""
-    return f"{np.exp(np.log(data.groups[SHOWN, :, g]).mean()):.0e}".replace("e-0", "e-")
+    return f"{np.exp(np.log(data.groups[SHOWN, :, g]).mean()):.1g}"
 
 
 def interval(values: np.ndarray) -> str:

@@ -203,9 +203,9 @@ def caption(data: dict[str, BridgeData], machine: str = MACHINE) -> str:
 (1/K) Σ (f_θ − f_θ0 − y_t)² + c_t ‖θ − θ_0‖² with the multipliers c_t of the theory's chain,
 beside that chain: the relative distance in norm falls like width^(−1/2) (dashed); mean and standard
 deviation of {len(first.seeds)} seeds. (c), (f) The parts of the distance at the test points in
-round 0, the chain on the networks' own tangent kernels against the theory (kernel) and the networks against that
-(nonlinearity), and what the last half of the iterations of {settings["optimiser"]} changed
-(training).
+round 0, the chain on the networks' own tangent kernels against the theory (kernel) and the networks
+against that (nonlinearity), and what the last half of the iterations of {settings["optimiser"]}
+changed (training).
 
 {listed}
 

@@ -122,7 +122,7 @@ def plot(data: Agreement) -> Figure:
     with plots.house_style():
         figure = Figure(figsize=(TEXT_WIDTH, 2.5))
         panels: Any = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
-        image = None
+        image: Any = None
         for axes, letter, kind, matrix in zip(panels, "ab", KINDS, data.matrices[0], strict=False):
             percents = 100 * matrix / matrix.sum(axis=1, keepdims=True)
             image = axes.imshow(percents, norm=PowerNorm(0.5, 0, 100), cmap="Blues", aspect="auto")

@@ -302,8 +302,8 @@ def plot(data: ProjectorSpectrum) -> Figure:
             BoundaryNorm(np.arange(count + 1) + 0.5, count), ListedColormap(colors)
         )
         bar = figure.colorbar(
-            scale, ax=panels[:, :3], location="bottom", aspect=45, pad=0.02, ticks=[1, *range(8, count + 1, 8)],
-            label="singular value, from the largest",
+            scale, ax=panels[:, :3], location="bottom", aspect=45, pad=0.02,
+            ticks=[1, *range(8, count + 1, 8)], label="singular value, from the largest",
         )  # fmt: skip
         bar.minorticks_off()
         bar.outline.set_linewidth(0.4)

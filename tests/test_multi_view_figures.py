@@ -192,7 +192,7 @@ def test_the_search_over_regimes_small(tmp_path, monkeypatch):
     data = multi_view_regimes.compute(asked, seeds=(1,), networks=2, folder=tmp_path)
     assert data.errors.shape == data.scores.shape == data.start_scores.shape == (2, 3, 2)
     assert data.regimes[1]["miss_rate"] == data.regimes[2]["miss_rate"]
-    assert len(list((tmp_path / "multi_view_regimes").iterdir())) == 2
+    assert len(list(tmp_path.rglob("output.pkl"))) == 2
     np.testing.assert_allclose(data.regimes[0]["miss_rate"], data.errors.mean((1, 2)))
     json.dumps(data.regimes)
 

@@ -72,7 +72,7 @@ def test_normalisation_keeps_the_spectrum_flatter():
 
 def test_trained_layers_hand_on_the_labels_of_the_theory():
     data = data_of(last_layer)
-    assert data.gap[0].max() < 1e-6
+    assert data.gap[0].max() < 1e-10
     assert data.gap[1].max() < 1e-3
     assert np.isfinite(data.multipliers).all()
     assert (data.label_ratios[:, :-1] > 1).all()

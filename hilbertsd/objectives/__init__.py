@@ -31,7 +31,7 @@ from hilbertsd.objectives.inheriting import (
     reconstruction,
 )
 from hilbertsd.objectives.logits import cross_entropy, kd, logit_regression
-from hilbertsd.objectives.maps import at, attention_map, average_pool, flow, fsp, ft, nst
+from hilbertsd.objectives.maps import at, attention_map, average_pool, flow, fsp, ft, nst, od
 from hilbertsd.objectives.projector import projector_loss
 from hilbertsd.objectives.registry import OBJECTIVES, Objective, objective
 from hilbertsd.objectives.relational import (
@@ -92,6 +92,7 @@ __all__ = [
     "logsum",
     "nst",
     "objective",
+    "od",
     "pkt",
     "projector",
     "projector_loss",

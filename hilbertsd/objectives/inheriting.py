@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.objectives.arguments import alike, batches, floating, objective
-from hilbertsd.objectives.maps import attention_map
-from hilbertsd.objectives.normalisation import norm, unit
+from hilbertsd.objectives.maps import attention_map, od
+from hilbertsd.objectives.normalisation import unit
 
 Array = Any
 
@@ -52,7 +51,9 @@ def halves(features: Array) -> tuple[Array, Array]:
 
 
 @objective
-def inheritance(student: Array, teacher: Array, *, base: str = "FT") -> Array:
+def inheritance(
+    student: Array, teacher: Array, *, base: str = "FT", unit_norm: bool = False
+) -> Array:
     r"""Return L(E_T, E_I), the base loss between a student's code a and its teacher's code b.
 
     Parameters
@@ -62,8 +63,11 @@ def inheritance(student: Array, teacher: Array, *, base: str = "FT") -> Array:
     base
         "AT": ‖a/‖a‖₂ − b/‖b‖₂‖₁ of attention maps, the mean over channels of a²;
         "FT": the same of the codes, flattened;
-        "OD": ‖max(a, 0) − max(b, 0)‖₂.
+        "OD": ‖max(a, 0) − max(b, 0)‖₂, :func:`maps.od`.
         Of each sample; then the mean over the batch.
+    unit_norm
+        Whether each code is first taken to unit norm. "AT" and "FT" do not change; "OD" gets the
+        bound √2, which the paper's has not.
 
     Notes
     -----
@@ -84,16 +88,21 @@ def inheritance(student: Array, teacher: Array, *, base: str = "FT") -> Array:
         s, t = alike(*(attention_map(a) for a in batches(student, teacher, axes=4)))
         return _total(jnp.abs(s - t))
     s, t = alike(student, teacher)
-    s, t = s.reshape(len(s), -1), t.reshape(len(t), -1)
-    if kind == "FT":
-        return _total(jnp.abs(unit(s, 1) - unit(t, 1)))
-    return jnp.mean(norm(jax.nn.relu(s) - jax.nn.relu(t), 1))
+    if kind == "OD":
+        return od(s, t, unit_norm=unit_norm)
+    s, t = (unit(a.reshape(len(a), -1), 1) for a in (s, t))
+    return _total(jnp.abs(s - t))
 
 
 @objective
-def exploration(student: Array, teacher: Array, *, base: str = "FT") -> Array:
-    """Return −L(E_T, E_X): minus :func:`inheritance`, bounded for "AT" and "FT", not for "OD"."""
-    return -inheritance(student, teacher, base=base)
+def exploration(
+    student: Array, teacher: Array, *, base: str = "FT", unit_norm: bool = False
+) -> Array:
+    """Return −L(E_T, E_X), minus :func:`inheritance`.
+
+    Bounded below for "AT" and "FT", for "OD" only with ``unit_norm=True``.
+    """
+    return -inheritance(student, teacher, base=base, unit_norm=unit_norm)
 
 
 @objective
@@ -103,12 +112,13 @@ def inheritance_exploration(
     teacher: Array,
     *,
     base: str = "FT",
+    unit_norm: bool = False,
     inheritance_weight: float = 1.0,
     exploration_weight: float = 1.0,
 ) -> Array:
     """Return a L(E_T, E_I) − b L(E_T, E_X) (Huang et al. 2021), to add to the task's loss."""
-    near = inheritance(inheriting, teacher, base=base)
-    far = exploration(exploring, teacher, base=base)
+    near = inheritance(inheriting, teacher, base=base, unit_norm=unit_norm)
+    far = exploration(exploring, teacher, base=base, unit_norm=unit_norm)
     return inheritance_weight * near + exploration_weight * far
 
 

@@ -82,6 +82,7 @@ _ALL = (
     Objective("at", maps.at, "maps", "Zagoruyko & Komodakis 2017"),
     Objective("nst", maps.nst, "maps", "Huang & Wang 2017"),
     Objective("ft", maps.ft, "maps", "Kim, Park & Kwak 2018", True),
+    Objective("od", maps.od, "maps", "Heo, Kim et al. 2019", True),
     Objective("fsp", maps.fsp, "two maps", "Yim et al. 2017", True),
     Objective("inheritance", inheriting.inheritance, "codes", "Huang et al. 2021", True),
     Objective("exploration", inheriting.exploration, "codes", "Huang et al. 2021", True),

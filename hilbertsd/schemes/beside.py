@@ -60,7 +60,7 @@ class Beside(eqx.Module):
     A linear map of the student's channels to the teacher's number of them for objectives that
     compare entry with entry (two for "fsp"); for "vid" also a variance for each channel; for "crd"
     and "info_nce" linear embeddings; for "projector" its weights; for "inheritance" and
-    "exploration" an encoder.
+    "exploration" an encoder; for "ft" one as the translator, unless its factors are channel means.
     """
 
     maps: Any = None
@@ -93,7 +93,9 @@ def beside(one: Term, student: Any, teacher: Any, key: Array) -> Beside:
     if one.objective == "projector":
         sizes = math.prod(student), math.prod(teacher)
         return Beside(weights=Regressor.start(*sizes, key).weight.T)
-    if entry.takes == "codes":
+    if one.objective == "ft" and dict(one.settings).get("factor") == "channel mean":
+        return Beside()
+    if entry.takes == "codes" or one.objective == "ft":
         return Beside(maps=Encoder.start(student[0], teacher[0], key))
     if not entry.same_shape:
         return Beside()

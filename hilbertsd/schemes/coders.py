@@ -1,4 +1,4 @@
-"""Encoders and decoders of feature maps, as inheritance and exploration take them."""
+"""Encoders and decoders of feature maps: FT's paraphraser and translator, IE-KD's encoders."""
 
 from __future__ import annotations
 

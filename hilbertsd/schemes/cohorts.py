@@ -116,27 +116,8 @@ def mutual(
     shapes = [activation_shapes(model, state, data.x_train) for model, state in starts]
     codes = _code_channels(recipe.terms, shapes, code)
 
-    def extras(key: Array) -> Any:
-        beside, past, coders = [], [], []
-        for n, shape in enumerate(shapes):
-            mine = jax.random.fold_in(key, n)
-            pairs = [
-                started(
-                    recipe.terms,
-                    [(student_shape(t, shape), _said_shape(t, peer, codes)) for t in recipe.terms],
-                    len(data.given),
-                    jax.random.fold_in(mine, m),
-                )
-                for m, peer in enumerate(shapes)
-                if m != n
-            ]
-            beside.append(tuple(own for own, _ in pairs))
-            past.append(tuple(kept for _, kept in pairs))
-            if codes is not None:
-                channels = _maps(recipe.terms, shape).shape[0]
-                coders.append(Coder.start(channels, codes, jax.random.fold_in(mine, count)))
-        return tuple(beside), tuple(past), tuple(coders)
-
+    neutral = tuple(one._replace(weight=1.0) for one in recipe.terms)
+    extras = _Extras(neutral, tuple(shapes), len(data.given), codes)
     beside, past, coders = initialise(extras, keys(seeds, stream, BESIDE))
     done = train(
         _Loss(recipe, reconstruction_weight),
@@ -158,6 +139,46 @@ def mutual(
     )
     networks = zip(done.model.networks, done.state[0], strict=True)
     return [Student(model, state, (), done.losses) for model, state in networks]
+
+
+class _Extras(NamedTuple):
+    """What stands beside a cohort as a function of the key; equal for equal shapes."""
+
+    terms: tuple[Term, ...]
+    shapes: tuple[Activations, ...]
+    samples: int
+    codes: int | None
+
+    def __call__(self, key: Array) -> tuple[Any, Any, Any]:
+        found = [self._of(n, jax.random.fold_in(key, n)) for n in range(len(self.shapes))]
+        beside, past, coders = zip(*found, strict=True)
+        return beside, past, () if self.codes is None else coders
+
+    def _of(self, n: int, key: Array) -> tuple[Any, Any, Coder | None]:
+        shape = self.shapes[n]
+        own = [student_shape(one, shape) for one in self.terms]
+        pairs = [
+            started(
+                self.terms,
+                [
+                    (mine, _said_shape(one, peer, self.codes))
+                    for one, mine in zip(self.terms, own, strict=True)
+                ],
+                self.samples,
+                jax.random.fold_in(key, m),
+            )
+            for m, peer in enumerate(self.shapes)
+            if m != n
+        ]
+        beside, past = zip(*pairs, strict=True)
+        if self.codes is None:
+            return beside, past, None
+        channels = _maps(self.terms, shape).shape[0]
+        return (
+            beside,
+            past,
+            Coder.start(channels, self.codes, jax.random.fold_in(key, len(self.shapes))),
+        )
 
 
 class _Loss(NamedTuple):

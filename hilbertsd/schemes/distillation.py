@@ -264,7 +264,8 @@ def beside_all(
     terms: Sequence[Term], shapes: Sequence[tuple[Any, Any]], samples: int, keys: Array
 ) -> tuple[tuple[Beside, ...], tuple[Kept | None, ...]]:
     """Return ``started`` of every key, stacked."""
-    start = _Start(tuple(terms), tuple(shapes), samples)
+    same = tuple(one._replace(weight=1.0) for one in terms)  # another weight, the same program
+    start = _Start(same, tuple(shapes), samples)
     found = eqx.filter_eval_shape(start, jax.random.key(0))
     return initialise(start, keys) if jax.tree.leaves(found) else found
 

@@ -1,12 +1,15 @@
-"""Inheritance and exploration: an auto-encoder of the teacher first, then a student in two halves.
+"""Codes of a teacher's maps: factor transfer, and inheritance and exploration.
 
-Stage 1 trains an auto-encoder of the teacher's maps, `autoencoder`. In stage 2 the student's maps
-are split in two halves of channels, each with an encoder of its own: `inheritance_terms` are terms
-of `distill`, whose teacher is seen through its encoder, `coded`. With two students that teach each
-other, see `mutual`.
+Stage 1 trains an auto-encoder of the teacher's maps, `autoencoder`; in stage 2 the teacher is seen
+through its encoder, `coded`. Factor transfer is then ``term("ft")``: the auto-encoder is its
+paraphraser, and the translator stands beside the student. For inheritance and exploration the
+student's maps are split in two halves of channels, each with an encoder of its own:
+`inheritance_terms`. With two students that teach each other, see `mutual`.
 
 References
 ----------
+Kim, Park & Kwak, "Paraphrasing complex network: network compression via factor transfer", NeurIPS
+2018.
 Huang et al., "Revisiting knowledge distillation: an inheritance and exploration framework", CVPR
 2021.
 """
@@ -14,7 +17,7 @@ Huang et al., "Revisiting knowledge distillation: an inheritance and exploration
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -40,11 +43,12 @@ def autoencoder(
     *,
     code: int,
     seeds: Sequence[int],
+    error: str = "absolute",
     steps: int = 500,
     batch: int | None = 64,
     report: Callable[[int, Array], None] | None = None,
 ) -> Trained:
-    """Train auto-encoders of a teacher's maps by the mean of |x − x̂|, stage 1 of IE-KD.
+    """Train auto-encoders of a teacher's maps x, without labels: stage 1 of IE-KD and of FT.
 
     Parameters
     ----------
@@ -54,6 +58,8 @@ def autoencoder(
         Channels of the code, fewer than C to compress.
     seeds : sequence of int
         One auto-encoder each.
+    error : "absolute" or "squared"
+        Whether the mean of |x − x̂| is minimised, as in IE-KD, or that of (x − x̂)², as in FT.
     steps, batch, report
         As for `hilbertsd.nets.train`; Adam with step 3e-3.
 
@@ -77,11 +83,11 @@ def autoencoder(
             f"maps must have shape ({len(seeds)}, K, C, H, W) or (1, K, C, H, W), got "
             f"{found.shape}: take a convolutional teacher."
         )
-    channels, width = found.shape[2], check.whole_number("code", code, least=1)
+    start = _Start(found.shape[2], check.whole_number("code", code, least=1))
     shared = found.shape[0] == 1
     return train(
-        _reconstruction,
-        initialise(lambda key: Coder.start(channels, width, key), keys(seeds, 0)),
+        _ERRORS[check.one_of("error", error, tuple(_ERRORS))],
+        initialise(start, keys(seeds, 0)),
         None,
         found[0] if shared else found,
         keys(seeds, 1),
@@ -94,7 +100,7 @@ def autoencoder(
 
 
 def coded(teacher: Activations, coder: Any, *, stage: int = -1) -> Activations:
-    """Return the teacher with codes in place of its maps, as `inheritance_terms` compare them.
+    """Return the teacher with codes in place of its maps, for `inheritance_terms` and "ft".
 
     Parameters
     ----------
@@ -121,6 +127,7 @@ def inheritance_terms(
     *,
     inheritance_weight: float = 1.0,
     exploration_weight: float = 1.0,
+    unit_norm: bool = False,
     stage: int | None = None,
 ) -> tuple[Term, Term]:
     """Return a L(E_T, E_I) and −b L(E_T, E_X) as terms of `distill` and `mutual`.
@@ -128,10 +135,12 @@ def inheritance_terms(
     Parameters
     ----------
     base : "AT", "FT" or "OD"
-        L, see `hilbertsd.objectives.inheritance`. "OD" is not bounded: with b near a the
+        L, see `hilbertsd.objectives.inheritance`. −L is not bounded for "OD": with any b the
         exploring half may run away.
     inheritance_weight, exploration_weight : float
         a and b.
+    unit_norm : bool
+        Codes at unit norm, which bounds "OD" and is not of the paper; nothing for "AT" and "FT".
     stage : int, optional
         The student's (and in `mutual` the peer's) maps; by default the last.
 
@@ -141,15 +150,33 @@ def inheritance_terms(
     ['inheritance', 'exploration']
     """
     found = (("inheritance", inheritance_weight), ("exploration", exploration_weight))
-    first, second = (term(name, weight, base=base, student_stage=stage) for name, weight in found)
+    settings = {"base": base} | ({"unit_norm": True} if unit_norm else {})
+    first, second = (term(name, w, student_stage=stage, **settings) for name, w in found)
     return first, second
 
 
 _ADAM = optax.adam(LEARNING_RATE)
 
 
-def _reconstruction(model: Coder, state: Any, batch: Array, key: Array) -> tuple[Array, Any]:
+def _absolute(model: Coder, state: Any, batch: Array, key: Array) -> tuple[Array, Any]:
     return reconstruction(batch, model.decode(model.encode(batch))), state
+
+
+def _squared(model: Coder, state: Any, batch: Array, key: Array) -> tuple[Array, Any]:
+    return jnp.mean((model.decode(model.encode(batch)) - batch) ** 2), state
+
+
+_ERRORS = {"absolute": _absolute, "squared": _squared}
+
+
+class _Start(NamedTuple):
+    """A coder's start as a function of the key; equal for equal sizes: compiled once."""
+
+    channels: int
+    code: int
+
+    def __call__(self, key: Array) -> Coder:
+        return Coder.start(self.channels, self.code, key)
 
 
 def _encoded(coder: Coder, state: Any, maps: Array) -> Array:

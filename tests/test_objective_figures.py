@@ -14,11 +14,11 @@ from paper_figures import fkd_agreement, fkd_transfer, inheritance, objective_ta
 MODULES = (fkd_agreement, fkd_transfer, inheritance, objective_table)
 
 
-def spread(values):
-    """Mean and half width in percent, as the captions have them, by SciPy."""
-    values = np.asarray(values)
+def spread(values, form="+.1f", factor=100):
+    """Mean and half width, in percent, as the captions have them, by SciPy."""
+    values = factor * np.asarray(values)
     half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
-    return f"{100 * values.mean():+.1f} ± {100 * half:.1f}"
+    return f"{values.mean():{form}} ± {half:{form[1:]}}"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.NAME)
@@ -69,12 +69,34 @@ def test_the_table_compares_seed_by_seed():
 
 def test_inheritance_is_told_with_and_without_exploration():
     data = inheritance.compute()
-    words = inheritance.caption(data)
-    alone = np.array(data.accuracy["alone"])
-    for base in inheritance.WEIGHTS:
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in inheritance.caption(data).splitlines()
+        if line.startswith("|")
+    ]
+    told = {line[0]: line for line in lines[2:]}
+    alone = {name: np.array(getattr(data, name)["alone"]) for name in ("accuracy", "halves")}
+    assert set(told) == set(data.accuracy) - {"alone"}
+    for name, line in told.items():
+        assert line[2] == spread(np.array(data.accuracy[name]) - alone["accuracy"])
+        assert line[4] == spread(np.array(data.halves[name]) - alone["halves"], "+.2f", 1)
+    for base in inheritance.BASES:
         both = np.array(data.accuracy[f"IE-{base}"])
-        assert f"IE-{base} {spread(both - alone)}" in words
-        assert f"{base} {spread(both - np.array(data.accuracy[base]))}" in words
-    for rows in data.losses.values():
-        assert np.shape(rows) == (len(alone), len(data.noise))
-        assert np.isfinite(rows).all()
+        for kind in ("", "I-"):
+            line = told[f"{kind}{base}"]
+            assert line[3] == spread(both - np.array(data.accuracy[f"{kind}{base}"]))
+    for found in data.losses.values():
+        assert np.shape(found) == (len(inheritance.SPLITS), len(data.noise))
+        assert np.isfinite(found).all()
+
+
+def test_weights_of_inheritance_are_the_best_on_splits_of_their_own():
+    data = inheritance.compute()
+    assert not set(inheritance.SPLITS) & set(inheritance.VALIDATION)
+    for name, asked in inheritance.candidates().items():
+        tried = data.validation[name]
+        texts = [" and ".join(f"{w:g}" for w in weights) for weights in asked]
+        assert list(tried) == texts
+        chosen = tried[" and ".join(f"{w:g}" for w in data.weights[name])]
+        assert np.mean(chosen) == max(np.mean(values) for values in tried.values())
+        assert len(chosen) == len(inheritance.VALIDATION)

@@ -160,6 +160,13 @@ CASES = {
         **MAPS,
         zero_at_equal=True,
     ),
+    "od": Case(o.od, r.od, **EQUAL_MAPS, zero_at_equal=True),
+    "od, unit norm": Case(
+        partial(o.od, unit_norm=True),
+        partial(r.od, unit_norm=True),
+        **EQUAL_MAPS,
+        zero_at_equal=True,
+    ),
     "fsp": Case(
         lambda s, t: o.fsp((s[:, :2], s[:, 2:]), (t[:, :2], t[:, 2:])),
         lambda s, t: r.fsp((s[:, :2], s[:, 2:]), (t[:, :2], t[:, 2:])),

@@ -253,17 +253,24 @@ def fsp(s, t):
     return np.mean(gaps)
 
 
+def od(s, t, unit_norm=False):
+    total = 0.0
+    for a, b in zip(rows(s), rows(t), strict=True):
+        if unit_norm:
+            a, b = a / sum(a**2) ** 0.5, b / sum(b**2) ** 0.5
+        gaps = [max(x, 0.0) - max(y, 0.0) for x, y in zip(a, b, strict=True)]
+        total += sum(gap**2 for gap in gaps) ** 0.5
+    return total / len(s)
+
+
 def inheritance(s, t, base="FT"):
     if base == "AT":
         return np.mean(np.abs(attention(s) - attention(t)).sum(axis=1))
-    s, t = rows(s), rows(t)
-    if base == "FT":
-        return np.mean(
-            [
-                np.abs(a / np.linalg.norm(a) - b / np.linalg.norm(b)).sum()
-                for a, b in zip(s, t, strict=True)
-            ]
-        )
+    if base == "OD":
+        return od(s, t)
     return np.mean(
-        [np.linalg.norm(np.maximum(a, 0) - np.maximum(b, 0)) for a, b in zip(s, t, strict=True)]
+        [
+            np.abs(a / np.linalg.norm(a) - b / np.linalg.norm(b)).sum()
+            for a, b in zip(rows(s), rows(t), strict=True)
+        ]
     )

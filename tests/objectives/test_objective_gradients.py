@@ -21,7 +21,8 @@ TYPES = ("float32", "float64")
 SAME_DERIVATIVES = {"fkd, linear", "fkd, norm", "cc, third order", "cka_loss, pairs",
                     "hsic_loss, V", "ab, batch", "crd, normalised", "info_nce, symmetric",
                     "rkd_distance", "rkd_angle", "exploration", "kd, labels",
-                    "ft, channel mean", "inheritance, AT", "hsic_loss, unbiased"}  # fmt: skip
+                    "ft, channel mean", "inheritance, AT", "inheritance, OD",
+                    "hsic_loss, unbiased"}  # fmt: skip
 """Cases whose guarded operations are those of another case."""
 DISTINCT = [name for name in CASES if name not in SAME_DERIVATIVES]
 

@@ -157,6 +157,24 @@ def test_inheritance_and_exploration_are_opposite_and_split_channels():
     assert_close(objectives.reconstruction(A, A + 0.5), 0.5, rtol=ROUNDING)
 
 
+@pytest.mark.parametrize("base", ["AT", "FT", "OD"])
+def test_codes_of_unit_norm_bound_exploration(base):
+    """A code that grows leaves the teacher's for ever under OD; at unit norm no code can."""
+    code, t = features((4, 3, 2, 2)), features((4, 3, 2, 2), 1)
+    grown = [objectives.exploration(f * code, t, base=base) for f in (1e2, 1e4)]
+    kept = [objectives.exploration(f * code, t, base=base, unit_norm=True) for f in (1e2, 1e4)]
+    assert_close(kept[0], kept[1], rtol=1e-9)
+    flat = (a / np.linalg.norm(a.reshape(4, -1), axis=1).reshape(4, 1, 1, 1) for a in (code, t))
+    assert_close(kept[0], -definitions.inheritance(*flat, base), rtol=1e-9)
+    if base == "OD":
+        positive = np.linalg.norm(np.maximum(code, 0).reshape(4, -1), axis=1).mean()
+        assert_close(grown[1] - grown[0], -9900 * positive, rtol=1e-2)
+        far = np.array([[1.0, 0.0], [0.0, 1.0]])
+        assert_close(objectives.od(far, far[::-1], unit_norm=True), np.sqrt(2), rtol=ROUNDING)
+    else:
+        assert_close(grown[0], kept[0], rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

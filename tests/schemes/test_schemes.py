@@ -10,14 +10,17 @@ eqx = pytest.importorskip("equinox")
 optax = pytest.importorskip("optax")
 jnp = jax.numpy
 
+from scipy.signal import correlate2d  # noqa: E402
 from small import DATA, TRAINING, images, small  # noqa: E402
 from test_distillation import arrays, assert_near, assert_same  # noqa: E402
 
 from hilbertsd import nets, schemes  # noqa: E402
 from hilbertsd.errors import HilbertSDError  # noqa: E402
 from hilbertsd.schemes import Recipe, term  # noqa: E402
+from hilbertsd.schemes.beside import beside  # noqa: E402
 from hilbertsd.schemes.cohorts import Cohort  # noqa: E402
 from hilbertsd.schemes.cohorts import _Loss as CohortLoss  # noqa: E402
+from hilbertsd.schemes.distillation import BESIDE  # noqa: E402
 
 FULL = dataclasses.replace(TRAINING, batch=None, steps=3, check_every=3)
 DML = Recipe((term("kd", 1.0, temperature=1.0),), FULL)
@@ -154,7 +157,7 @@ def test_an_average_without_memory_teaches_nothing():
         schemes.mean_teacher(small, DATA, recipe, decay=1.0, seeds=[0])
 
 
-# --- inheritance and exploration
+# --- codes of a teacher's maps
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +191,70 @@ def test_codes_take_the_place_of_maps(taught, coder):
     np.testing.assert_allclose(
         schemes.coded(each, coder.model).maps[0], codes, rtol=1e-4, atol=1e-5
     )
+
+
+# --- factor transfer
+
+
+def encoded(encoder, maps):
+    """Two convolutions of 3 × 3 with zeros around, a leaky ReLU between, by SciPy."""
+    for number, layer in enumerate((encoder.first, encoder.second)):
+        W, b = np.asarray(layer.weight, float), np.asarray(layer.bias, float)
+        if number:
+            maps = np.where(maps > 0, maps, 0.1 * maps)
+        maps = np.array(
+            [
+                [
+                    b[q].item() + sum(correlate2d(a[p], W[q, p], "same") for p in range(len(a)))
+                    for q in range(len(W))
+                ]
+                for a in maps
+            ]
+        )
+    return maps
+
+
+def test_factors_go_through_the_paraphraser_and_the_translator(taught, coder):
+    """The first step's loss: cross-entropy, and the mean |f_s − f_t| of unit factors, in NumPy."""
+    said = schemes.coded(taught, coder.model)
+    recipe = Recipe((term("ft", 30.0),), FULL)
+    student = schemes.distill(images, DATA, said, recipe, seeds=[0, 1])
+    start = jax.vmap(jax.random.split, out_axes=1)(nets.keys([0, 1], 0))[0]
+    model, state = nets.initialise(images, start)
+    seen = schemes.observe(model, state, DATA.x_train)
+    keys = jax.random.fold_in(nets.keys([0, 1], BESIDE)[1], 0)
+    translator = schemes.Encoder.start(6, 3, jax.random.split(keys)[0])
+    paraphraser = at(coder.model, 1).encode
+    factors = (
+        encoded(translator, np.asarray(seen.maps[-1][1], float)),
+        encoded(paraphraser, np.asarray(taught.maps[-1][0], float)),
+    )
+    logs = np.asarray(jax.nn.log_softmax(seen.outputs[1]), float)
+    expected = -logs[np.arange(40), DATA.given].mean() + 30 * gap(*factors) / factors[0][0].size
+    expected += FULL.weight_decay * sum(float((a[1] ** 2).sum()) for a in arrays(model))
+    assert student.losses[1, 0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_paraphrasers_by_squared_error(taught):
+    """The loss at the start is the mean of (x − x̂)², in NumPy."""
+    found = schemes.autoencoder(
+        taught.maps[-1], code=3, seeds=[0, 1], steps=1, batch=None, error="squared"
+    )
+    start = schemes.Coder.start(6, 3, nets.keys([0, 1], 0)[1])
+    maps = np.asarray(taught.maps[-1][0], float)
+    gaps = encoded(start.decode, encoded(start.encode, maps)) - maps
+    assert found.losses[1, 0] == pytest.approx((gaps**2).mean(), rel=1e-5)
+    with pytest.raises(HilbertSDError, match="absolute"):
+        schemes.autoencoder(taught.maps[-1], code=3, seeds=[0, 1], error="L2")
+
+
+def test_channel_means_need_no_translator():
+    one = term("ft", factor="channel mean")
+    assert not arrays(beside(one, (4, 2, 2), (6, 2, 2), jax.random.key(0)))
+    assert arrays(beside(term("ft"), (4, 2, 2), (6, 2, 2), jax.random.key(0)))
+
+
+# --- inheritance and exploration
 
 
 def test_the_first_half_comes_near_the_code_and_the_second_leaves_it(taught, coder):

@@ -58,18 +58,18 @@ WHOLE: dict[str, tuple[str, dict[str, Any]]] = {
 """The base objectives by themselves, on the whole student; KD beside them."""
 WHOLE_WEIGHTS = {
     "KD": (0.3, 1.0, 3.0, 10.0),
-    "AT": (10.0, 30.0, 100.0, 300.0),
-    "FT": (10.0, 30.0, 100.0, 300.0),
-    "OD": (0.01, 0.03, 0.1, 0.3),
-    UNIT: (0.1, 0.3, 1.0, 3.0),
+    "AT": (3.0, 10.0, 30.0, 100.0),
+    "FT": (1.0, 3.0, 10.0, 30.0),
+    "OD": (0.1, 0.3, 1.0, 3.0),
+    UNIT: (1.0, 3.0, 10.0, 30.0),
 }
 INHERITANCE = {
     "AT": (0.1, 0.3, 1.0, 3.0),
     "FT": (0.1, 0.3, 1.0, 3.0),
-    "OD": (0.01, 0.03, 0.1, 0.3),
-    UNIT: (0.1, 0.3, 1.0, 3.0),
+    "OD": (0.1, 0.3, 1.0, 3.0),
+    UNIT: (1.0, 3.0, 10.0, 30.0),
 }
-EXPLORATION = {"AT": (0.1, 1.0), "FT": (0.1, 1.0), "OD": (0.001, 0.01), UNIT: (0.1, 1.0)}
+EXPLORATION = {"AT": (0.1, 1.0), "FT": (0.1, 1.0), "OD": (1e-5, 1e-4), UNIT: (0.1, 1.0)}
 """As shares of the weight of inheritance."""
 MUTUAL = "FT"
 """The base of IE-DML."""
@@ -111,7 +111,7 @@ def candidates() -> dict[str, list[list[float]]]:
     for base, weights in INHERITANCE.items():
         found[f"I-{base}"] = [[a] for a in weights]
         found[f"IE-{base}"] = [[a, share * a] for a in weights for share in EXPLORATION[base]]
-    found["DML"] = [[w] for w in (0.3, 1.0, 3.0)]
+    found["DML"] = [[w] for w in (1.0, 3.0, 10.0)]
     found["IE-DML"] = [
         [a, share * a] for a in INHERITANCE[MUTUAL][:3] for share in EXPLORATION[MUTUAL]
     ]

@@ -348,10 +348,10 @@ def caption(data: Inheritance) -> str:
         "rise": interval([row[-1] - row[0] for row in data.losses[ALONE]]),
     }
     return f"""**Inheritance and exploration on digits** (Huang et al. 2021), each student
-against the student alone, split by split; mean and 95 % interval. (a) CKA of the two halves of the last maps:
-with exploration {_clear(data, "halves", "less alike", "more alike")}. (b) How much the test loss
-rises under Gaussian noise of {data.noise[-1]:g} deviations after the first stage: with exploration
-{_clear(data, "rise", "smaller", "larger")}. (c) Test accuracy: exploration
+against the student alone, split by split; mean and 95 % interval. (a) CKA of the two halves of the
+last maps: with exploration {_clear(data, "halves", "less alike", "more alike")}. (b) How much the
+test loss rises under Gaussian noise of {data.noise[-1]:g} deviations after the first stage: with
+exploration {_clear(data, "rise", "smaller", "larger")}. (c) Test accuracy: exploration
 {_beside(data, "", "its base objective on the whole student")} and
 {_beside(data, "I-", "inheritance alone")}.
 

@@ -40,7 +40,7 @@ TRAINING = nets.Training(
     check_every=300,
 )  # fmt: skip
 CODER_STEPS = 300
-UNIT = "OD, unit norm"
+UNIT = "OD (unit norm)"
 BASES: dict[str, dict[str, Any]] = {
     "AT": {"base": "AT"},
     "FT": {"base": "FT"},
@@ -298,7 +298,8 @@ def plot(data: Inheritance) -> Figure:
         figure = Figure(figsize=(TEXT_WIDTH, 3.0))
         panels = figure.subplots(1, len(titles), sharey=True)
         for axes, (what, (title, label, factor)) in zip(panels, titles.items(), strict=True):
-            _panel(axes, {name: factor * values for name, values in found[what].items()})
+            aside = {"KD"} if what == "accuracy" else set()
+            _panel(axes, {name: factor * values for name, values in found[what].items()}, aside)
             axes.set(xlabel=label)
             axes.set_title(title, fontsize=8)
         handles, labels = panels[0].get_legend_handles_labels()
@@ -311,10 +312,10 @@ def plot(data: Inheritance) -> Figure:
     return figure
 
 
-def _panel(axes: Any, found: dict[str, np.ndarray]) -> None:
-    """Draw one quantity; what is far outside the others' range is written at the edge."""
+def _panel(axes: Any, found: dict[str, np.ndarray], aside: set[str]) -> None:
+    """Draw one quantity; what is set aside and outside the others' range stands at the edge."""
     shown = {name: interval(values) for name, values in found.items()}
-    near = [v for name, v in shown.items() if name != "IE-OD"]
+    near = [v for name, v in shown.items() if name not in aside]
     low, high = min(v.mean - v.half for v in near), max(v.mean + v.half for v in near)
     low, high = low - 0.08 * (high - low), high + 0.08 * (high - low)
     axes.axvline(0, color=plots.GREY, lw=0.6)
@@ -343,29 +344,28 @@ def _panel(axes: Any, found: dict[str, np.ndarray]) -> None:
 def caption(data: Inheritance) -> str:
     """Say which claims these numbers bear out; then the numbers, and the setting."""
     tried = sorted({len(values) for values in data.validation.values()})
-    alone = {
-        "halves": interval(data.halves[ALONE]),
-        "rise": interval([row[-1] - row[0] for row in data.losses[ALONE]]),
-    }
+    rise = interval([row[-1] - row[0] for row in data.losses[ALONE]])
     return f"""**Inheritance and exploration on digits** (Huang et al. 2021), each student
 against the student alone, split by split; mean and 95 % interval. (a) CKA of the two halves of the
-last maps: with exploration {_clear(data, "halves", "less alike", "more alike")}. (b) How much the
-test loss rises under Gaussian noise of {data.noise[-1]:g} deviations after the first stage: with
-exploration {_clear(data, "rise", "smaller", "larger")}. (c) Test accuracy: exploration
-{_beside(data, "", "its base objective on the whole student")} and
-{_beside(data, "I-", "inheritance alone")}.
+last maps: with exploration clearly {_against(data, "halves", None, "lower", "higher")}. (b) The
+rise of the test loss under Gaussian noise of {data.noise[-1]:g} deviations after the first stage:
+with exploration clearly {_against(data, "rise", None, "less than alone", "more")};
+{_against(data, "rise", "", "less than by the base objective on the whole student", "more")}. (c)
+Test accuracy: with exploration clearly
+{_against(data, "accuracy", "", "below the base objective", "above")};
+{_against(data, "accuracy", "I-", "below inheritance alone", "above")}.
 
 {_numbers(data)}
 
-Alone: accuracy {percent(interval(data.accuracy[ALONE]))} %, CKA {_plain(alone["halves"])}, rise
-{_plain(alone["rise"])}; the others' numbers are changes of these. {POINTS} training points,
-{100 * NOISY:.0f} % of the labels wrong; a teacher of {TEACHER} channels with {TEACHER_POINTS} other
-points as noisy (test accuracy {percent(interval(data.teacher))} %) and a student of {STUDENT},
-convolutional; {len(data.teacher)} splits, each with seeds of its own. The setting was chosen for
-the teacher's lead, before any inheritance. Weights are the best of {tried[0]} to {tried[-1]} on
-{len(VALIDATION)} other splits; what all of them gave is in the record. OD is not bounded below:
-"{UNIT}" is, by codes at unit norm, and is not of the paper. IE-DML is by {MUTUAL}. Measured on
-{machine_of(NAME)}."""
+Alone: accuracy {percent(interval(data.accuracy[ALONE]))} %, CKA
+{_plain(interval(data.halves[ALONE]))}, rise {_plain(rise)}; the others' numbers are changes of
+these. {POINTS} training points, {100 * NOISY:.0f} % of the labels wrong; a convolutional teacher of
+{TEACHER} channels with {TEACHER_POINTS} other points as noisy (test accuracy
+{percent(interval(data.teacher))} %), a student of {STUDENT}; {len(data.teacher)} splits, each with
+seeds of its own. The setting was chosen for the teacher's lead, before any inheritance. Weights are
+the best of {tried[0]} to {tried[-1]} on {len(VALIDATION)} other splits; the record has what each of
+them gave. OD is not bounded below; "{UNIT}", by codes at unit norm, is, and is not of the paper.
+IE-DML is by {MUTUAL}. Measured on {machine_of(NAME)}."""
 
 
 def _numbers(data: Inheritance) -> str:
@@ -395,24 +395,15 @@ def _plain(found: Interval, signed: bool = False) -> str:
     return f"{found.mean:{'+' if signed else ''}.2f} ± {found.half:.2f}"
 
 
-def _clear(data: Inheritance, what: str, below: str, above: str) -> str:
-    """Say for which base objectives IE is clearly below and above the student alone."""
-    found = {
-        row: interval(changes(data)[what][names["IE-"]])
+def _against(data: Inheritance, what: str, kind: str | None, below: str, above: str) -> str:
+    """Say where IE is clearly below and above alone (None) or the row's student of a kind."""
+    found = changes(data)[what]
+    gaps = {
+        row: interval(found[names["IE-"]] - (0 if kind is None else found[names[kind]]))
         for row, names in rows().items()
-        if "IE-" in names
+        if "IE-" in names and (kind is None or kind in names)
     }
-    return f"clearly {below} for {_signed(found, -1)}, {above} for {_signed(found, 1)}"
-
-
-def _beside(data: Inheritance, kind: str, other: str) -> str:
-    """Say where IE is clearly above and below another student in accuracy."""
-    found = {
-        row: interval(np.array(data.accuracy[names["IE-"]]) - np.array(data.accuracy[names[kind]]))
-        for row, names in rows().items()
-        if "IE-" in names and kind in names
-    }
-    return f"is clearly above {other} for {_signed(found, 1)}, below for {_signed(found, -1)}"
+    return f"{below} for {_signed(gaps, -1)}, {above} for {_signed(gaps, 1)}"
 
 
 def _signed(found: dict[str, Interval], sign: int) -> str:

@@ -192,26 +192,25 @@ def _points(data: datasets.Classification, part: slice) -> datasets.Classificati
 
 def _student_of(name: str, weights: list[float], split: int) -> schemes.Student:
     taught = _taught(split)
+    recipe = Recipe(_terms(name, *weights), TRAINING)
     if name.endswith("DML"):
-        terms = (
-            (term("kd", *weights, temperature=1.0),) if name == "DML" else _halves(MUTUAL, *weights)
-        )
         pair = [_student, _student]
-        recipe = Recipe(terms, TRAINING)
         return schemes.mutual(pair, taught.data, recipe, seeds=[split], code=CODE)[0]
+    said = taught.codes if "-" in name else taught.factors if name == "FT" else taught.said
+    return schemes.distill(_student, taught.data, said, recipe, seeds=[split])
+
+
+def _terms(name: str, *weights: float) -> tuple[schemes.Term, ...]:
+    if name == ALONE:
+        return ()
+    if name == "DML":
+        return (term("kd", *weights, temperature=1.0),)
     if name in WHOLE:
         objective, settings = WHOLE[name]
-        terms, said = (term(objective, *weights, **settings),), taught.said
-        said = taught.factors if name == "FT" else taught.said
-    else:
-        terms = () if name == ALONE else _halves(name.split("-", 1)[1], *weights)
-        said = taught.codes
-    return schemes.distill(_student, taught.data, said, Recipe(terms, TRAINING), seeds=[split])
-
-
-def _halves(base: str, a: float, b: float = 0.0) -> tuple[schemes.Term, ...]:
-    return schemes.inheritance_terms(base=BASES[base]["base"], unit_norm=base == UNIT,
-                                     inheritance_weight=a, exploration_weight=b)  # fmt: skip
+        return (term(objective, *weights, **settings),)
+    base = MUTUAL if name == "IE-DML" else name.split("-", 1)[1]
+    a, b = weights if len(weights) == 2 else (*weights, 0.0)
+    return schemes.inheritance_terms(**BASES[base], inheritance_weight=a, exploration_weight=b)
 
 
 def _teacher(key: Any) -> tuple[Any, Any]:

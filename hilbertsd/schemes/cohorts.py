@@ -155,15 +155,11 @@ class _Extras(NamedTuple):
         return beside, past, () if self.codes is None else coders
 
     def _of(self, n: int, key: Array) -> tuple[Any, Any, Coder | None]:
-        shape = self.shapes[n]
-        own = [student_shape(one, shape) for one in self.terms]
+        mine, coder = self.shapes[n], None
         pairs = [
             started(
                 self.terms,
-                [
-                    (mine, _said_shape(one, peer, self.codes))
-                    for one, mine in zip(self.terms, own, strict=True)
-                ],
+                [(student_shape(t, mine), _said_shape(t, peer, self.codes)) for t in self.terms],
                 self.samples,
                 jax.random.fold_in(key, m),
             )
@@ -171,14 +167,10 @@ class _Extras(NamedTuple):
             if m != n
         ]
         beside, past = zip(*pairs, strict=True)
-        if self.codes is None:
-            return beside, past, None
-        channels = _maps(self.terms, shape).shape[0]
-        return (
-            beside,
-            past,
-            Coder.start(channels, self.codes, jax.random.fold_in(key, len(self.shapes))),
-        )
+        if self.codes is not None:
+            channels = _maps(self.terms, mine).shape[0]
+            coder = Coder.start(channels, self.codes, jax.random.fold_in(key, len(self.shapes)))
+        return beside, past, coder
 
 
 class _Loss(NamedTuple):

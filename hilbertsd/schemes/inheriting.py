@@ -150,8 +150,10 @@ def inheritance_terms(
     ['inheritance', 'exploration']
     """
     found = (("inheritance", inheritance_weight), ("exploration", exploration_weight))
-    settings = {"base": base} | ({"unit_norm": True} if unit_norm else {})
-    first, second = (term(name, w, student_stage=stage, **settings) for name, w in found)
+    first, second = (
+        term(name, weight, base=base, unit_norm=unit_norm, student_stage=stage)
+        for name, weight in found
+    )
     return first, second
 
 

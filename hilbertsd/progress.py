@@ -75,11 +75,13 @@ def counted(
 ) -> Iterator[Callable[[int, str], None]]:
     """Report how much of ``total`` is done, with the time left: ``advance(done, what)``.
 
-    The time left is what the rest takes at the pace so far. Where standard error is no terminal,
-    at most a line every ``interval`` seconds.
+    The time left is what the rest takes at the pace since the first report: what came before it,
+    such as compiling, comes once. Where standard error is no terminal, a line every ``interval``
+    seconds at most, and one after ``patience`` seconds of what has begun.
     """
     if not sys.stderr.isatty():
-        yield _counted_lines(total, interval)
+        with _counted_lines(total, patience, interval) as advance:
+            yield advance
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -99,19 +101,39 @@ def counted(
         progress.stop()
 
 
-def _counted_lines(total: int, interval: float) -> Callable[[int, str], None]:
+@contextlib.contextmanager
+def _counted_lines(
+    total: int, patience: float, interval: float
+) -> Iterator[Callable[[int, str], None]]:
     start = last = time.monotonic()
+    first: tuple[float, int] | None = None
+    begun = ""
+
+    def show(line: str) -> None:
+        print(f"hilbertsd: {line}", file=sys.stderr, flush=True)
+
+    def say_what_has_begun() -> None:
+        if first is None and begun:
+            show(begun)
 
     def advance(done: int, what: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= interval and done > 0:
+        nonlocal last, first, begun
+        begun, now = what, time.monotonic()
+        if done == 0:
+            return
+        since, before = first = first or (now, done)
+        if now - last >= interval:
             last = now
-            passed = now - start
-            left = passed * (total - done) / done
-            print(
-                f"hilbertsd: {what}, after {passed:.0f} seconds, about {left:.0f} left",
-                file=sys.stderr,
-            )
+            line = f"{what}, after {now - start:.0f} seconds"
+            if done > before:
+                line += f", about {(now - since) * (total - done) / (done - before):.0f} left"
+            show(line)
 
-    return advance
+    timer = threading.Timer(patience, say_what_has_begun)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield advance
+    finally:
+        timer.cancel()
+        timer.join()

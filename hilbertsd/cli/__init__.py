@@ -90,7 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(BAD_INPUT, f"{error}")
     except _UsageError as error:
         # Some versions of typer let the name of an exception of their own through.
-        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        message = (
+            error.format_message()
+            .replace("Value error, ", "")
+            .replace("Input should be", "it must be")
+            .rstrip(".")
+        )
         message += " See" if message.endswith("?") else "; see"
         where = "hilbertsd" if error.ctx is None else error.ctx.command_path
         return _fail(BAD_INPUT, f"{message} '{where} --help'")

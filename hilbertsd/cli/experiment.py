@@ -5,8 +5,9 @@ Only typer is imported at the top; everything heavy loads once a command runs.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hilbertsd.cli.exits import refuse
+from hilbertsd.cli.output import say
 from hilbertsd.errors import HilbertSDError
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 DATASETS = ("digits", "cifar10", "cifar100", "teacher-student")
 MODELS = re.compile(r"(mlp|convnet|resnet|vgg)([0-9]*)")
+DIGITS = 1797
+"""Points of scikit-learn's digits."""
 WIDTHS = {"mlp": (256, 256), "convnet": (32, 64)}
 """Unless the user says otherwise; the others have those of the literature."""
 BOTTLENECK = 50
@@ -53,7 +57,7 @@ class Experiment:
     ] = None
     train: Annotated[
         int | None,
-        described("--train", "N", "Training points. Default: 1000; CIFAR: all.", min=1),
+        described("--train", "N", "Training points. Default: 1000; CIFAR: all."),
     ] = None
     noise: Annotated[
         float,
@@ -143,11 +147,17 @@ class Posed:
     make: Architecture
     settings: ChainSettings
     heading: dict[str, str]
-    title: str
+    setting: str
+    """Data and noise, for a title."""
+
+    @property
+    def title(self) -> str:
+        """What is trained, on what."""
+        return f"{self.setting}; {self.heading['network']}, {self.settings.training.loss}"
 
 
-def pose(asked: Experiment) -> Posed:
-    """Return what the options ask for.
+def pose(asked: Experiment, *, model: str = "--model", widths: str = "--widths") -> Posed:
+    """Return what the options ask for; the network's may have other names.
 
     Raises
     ------
@@ -162,7 +172,8 @@ def pose(asked: Experiment) -> Posed:
     """
     from hilbertsd.nets import ChainSettings, Training
 
-    architecture = _architecture(asked)
+    _check(asked)
+    architecture = _architecture(asked, model, widths)
     settings = ChainSettings(
         Training(
             loss=asked.loss,
@@ -178,26 +189,55 @@ def pose(asked: Experiment) -> Posed:
     make = architecture(data.x_train.shape[1:], data.classes)
     refuse(
         make.kind != "mlp" and len(make.shape) != 3,
-        f"--model {asked.model} takes images, and {data.name} has vectors; take mlp",
+        f"{model} {asked.model} takes images, and {data.name} has vectors; take mlp",
     )
     name = asked.model
     if make.widths is not None:
         name += f" ({', '.join(map(str, make.widths))})"
-    noise = f"{100 * data.settings['rate']:.3g}% {data.settings['noise']} label noise"
+    rate = data.settings["rate"]
+    noise = f"{100 * rate:.3g}% {data.settings['noise']} label noise" if rate else "no label noise"
     points = f"{len(data.given)} points"
     targets = f"{asked.labels} labels"
     if asked.ground_truth_weight:
         targets += f", given labels with weight {asked.ground_truth_weight:g}"
+    batches = f"batches of {asked.batch}"
+    if asked.batch >= len(data.given):
+        batches = f"all {points} in every batch"
     heading = {
         "data": f"{data.name}: {points}, {len(data.y_test)} for the test, {data.classes} classes",
-        "noise": f"{noise}: {data.settings['changed']} labels changed",
+        "noise": f"{noise}: {data.settings['changed']} labels changed" if rate else "none",
         "network": name,
         "training": f"{asked.loss}, weight decay {asked.weight_decay:g}, {asked.steps} steps of "
-        f"Adam ({asked.learning_rate:g}) with batches of {asked.batch}",
+        f"Adam ({asked.learning_rate:g}) with {batches}",
         "targets": targets,
     }
-    title = f"{data.name}, {points}, {noise}; {name}, {asked.loss}"
-    return Posed(data, make, settings, heading, title)
+    return Posed(data, make, settings, heading, f"{data.name}, {points}, {noise}")
+
+
+def _check(asked: Experiment) -> None:
+    """Refuse numbers and names that no library function should see, by the options' names."""
+    from hilbertsd import inputs as check
+    from hilbertsd.datasets.noise import KINDS
+    from hilbertsd.nets.chain import LABELS
+    from hilbertsd.nets.losses import LOSSES
+
+    check.rate("--noise", asked.noise)
+    check.one_of("--noise-kind", asked.noise_kind, KINDS)
+    check.one_of("--loss", asked.loss, tuple(LOSSES))
+    check.one_of("--labels", asked.labels, LABELS)
+    check.rate("--ground-truth-weight", asked.ground_truth_weight)
+    check.nonnegative("--weight-decay", asked.weight_decay)
+    check.positive("--learning-rate", asked.learning_rate)
+    check.whole_number("--steps", asked.steps, least=1)
+    check.whole_number("--batch", asked.batch, least=1)
+    if asked.train is None:
+        return
+    check.whole_number("--train", asked.train, least=1)
+    refuse(
+        asked.dataset == "digits" and asked.train >= DIGITS,
+        f"--train must be at most {DIGITS - 1} for digits, which has {DIGITS} points, so that one "
+        f"is left for the test; got {asked.train}",
+    )
 
 
 def _data(asked: Experiment) -> Classification:
@@ -223,13 +263,39 @@ def _data(asked: Experiment) -> Classification:
     return datasets.teacher_student(train, **noise)
 
 
-def _architecture(asked: Experiment) -> Callable[[tuple[int, ...], int], Architecture]:
+@contextlib.contextmanager
+def interrupts_explained(
+    folder: Path | None, what: str, finished: Callable[[Path], int]
+) -> Iterator[None]:
+    """Say after Ctrl-C how much is kept in the folder, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        count = 0 if folder is None else finished(folder)
+        if folder is None:
+            say(
+                "nothing is kept without --output DIR; with it, the same command goes on from what "
+                "is finished"
+            )
+        elif not count:
+            say(f"no {what} is finished yet, so nothing is kept; the same command begins anew")
+        else:
+            kept = f"{what} is" if count == 1 else f"{what}s are"
+            say(f"{count} finished {kept} kept in {folder}; the same command goes on from there")
+        raise
+
+
+def _architecture(
+    asked: Experiment, model: str, option: str
+) -> Callable[[tuple[int, ...], int], Architecture]:
     """Return the network without the shape of a point and the number of classes."""
+    from hilbertsd import inputs as check
+
     found = MODELS.fullmatch(asked.model)
     deep = found is not None and found[1] not in WIDTHS
     if found is None or bool(found[2]) != deep:
         raise HilbertSDError(
-            f"--model must be mlp, convnet, resnet8, 14, 20, .. or vgg8, 11, .., got "
+            f"{model} must be mlp, convnet, resnet8, 14, 20, .. or vgg8, 11, .., got "
             f"{asked.model!r}"
         )
     widths = WIDTHS.get(found[1])
@@ -238,11 +304,12 @@ def _architecture(asked: Experiment) -> Callable[[tuple[int, ...], int], Archite
             widths = tuple(int(part) for part in asked.widths.split(","))
         except ValueError:
             raise HilbertSDError(
-                f"--widths must be whole numbers separated by commas, got {asked.widths!r}"
+                f"{option} must be whole numbers separated by commas, got {asked.widths!r}"
             ) from None
+        widths = check.whole_numbers(option, widths, least=1)
         refuse(
             deep and len(widths) != 1,
-            f"--widths is one number for {asked.model}, the channels of its first stage, got "
+            f"{option} is one number for {asked.model}, the channels of its first stage, got "
             f"{asked.widths!r}",
         )
     return partial(Architecture, found[1], int(found[2]) if deep else None, widths)

@@ -5,18 +5,16 @@ Only typer is imported at the top; everything heavy loads once the command runs.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json as _json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hilbertsd.cli.experiment import Experiment, described
+from hilbertsd.cli.experiment import Experiment, described, interrupts_explained, pose
 from hilbertsd.cli.options import Output, taking
-from hilbertsd.cli.output import chosen_folder, look, say, show, write_texts
+from hilbertsd.cli.output import chosen_folder, look, show, write_texts
 from hilbertsd.errors import HilbertSDError
 
 if TYPE_CHECKING:
@@ -30,11 +28,9 @@ ROUNDS = "rounds"
 @taking(Experiment)
 def networks(
     asked: Experiment,
-    rounds: Annotated[
-        int, described("--rounds", "N", "After ordinary training, round 0.", min=0)
-    ] = 10,
+    rounds: Annotated[int, described("--rounds", "N", "After ordinary training, round 0.")] = 10,
     seeds: Annotated[
-        int, described("--seeds", "N", "Independent chains, of seeds 0 to N - 1.", min=1)
+        int, described("--seeds", "N", "Independent chains, of seeds 0 to N - 1.")
     ] = 10,
     early_stopping: Annotated[
         bool,
@@ -62,10 +58,12 @@ def networks(
     another take another --output. Takes the extra nets: pip install 'hilbertsd[nets]'. Without
     arguments: about a minute on two cores.
     """
+    from hilbertsd import inputs as check
+
     # --json writes only with --output
     folder = None if json and output is None else chosen_folder("networks", output)
-    from hilbertsd.cli.experiment import pose
-
+    check.whole_number("--rounds", rounds, check.MOST_ROUNDS)
+    check.whole_number("--seeds", seeds, least=1)
     found = _devices(device)
     posed = pose(asked)
     chain, controls = _trained(posed, rounds, seeds, early_stopping, found, folder)
@@ -115,10 +113,12 @@ def _trained(
     import jax
 
     from hilbertsd.nets import early_stopping_controls, train_chain
+    from hilbertsd.nets.checkpoint import Folder
 
     checkpoints = None if folder is None else folder / ROUNDS
     where: dict[str, Any] = {"devices": devices, "progress": True}
-    with jax.default_device(devices[0]), _interrupts_explained(checkpoints):
+    explained = interrupts_explained(checkpoints, "round", lambda found: Folder(found).rounds())
+    with jax.default_device(devices[0]), explained:
         chain = train_chain(
             posed.make,
             posed.data,
@@ -131,19 +131,6 @@ def _trained(
         if not early_stopping:
             return chain, None
         return chain, early_stopping_controls(posed.make, posed.data, chain, **where)
-
-
-@contextlib.contextmanager
-def _interrupts_explained(folder: Path | None) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        from hilbertsd.nets.checkpoint import Folder
-
-        done = 0 if folder is None else Folder(folder).rounds()
-        if done:
-            say(f"{done} finished rounds are kept in {folder}; the same command goes on from there")
-        raise
 
 
 def _document(

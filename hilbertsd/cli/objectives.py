@@ -5,19 +5,17 @@ Only typer is imported at the top; everything heavy loads once a command runs.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json as _json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hilbertsd.cli.exits import EXIT_CODES, refuse
-from hilbertsd.cli.experiment import Experiment, described
+from hilbertsd.cli.experiment import Experiment, described, interrupts_explained, pose
 from hilbertsd.cli.options import Output
-from hilbertsd.cli.output import chosen_folder, look, say, show, write_texts
+from hilbertsd.cli.output import chosen_folder, look, show, write_texts
 from hilbertsd.errors import HilbertSDError
 
 if TYPE_CHECKING:
@@ -28,11 +26,14 @@ DEFAULT = "kd,sp,rkd,cc,pkt,crd,fkd"
 MEASURED = "measured"
 """Folder of each objective's accuracies, beside the results."""
 
-app = typer.Typer(
-    help="Distillation objectives: which there are, and a comparison on one data set.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True, epilog=EXIT_CODES)
+def objectives(context: typer.Context) -> None:
+    """Distillation objectives: which there are, and a comparison on one data set."""
+    if context.invoked_subcommand is None:
+        show(f"{context.get_help()}\n")
 
 
 @app.command("list", epilog=EXIT_CODES)
@@ -63,11 +64,12 @@ def compare(
         described(
             "--weights",
             "W,..",
-            "One a name in --objectives, in order. Default: the package's, which are shown.",
+            "One a name in --objectives, in order. Default: the package's, which are shown; needed "
+            "for objectives that have none.",
         ),
     ] = None,
     seeds: Annotated[
-        int, described("--seeds", "N", "Teachers and students of seeds 0 to N - 1.", min=1)
+        int, described("--seeds", "N", "Teachers and students of seeds 0 to N - 1.")
     ] = 10,
     teacher: Annotated[
         str, described("--teacher", "NAME", "mlp, convnet, resnet8, 14, .. or vgg8, 11, ...")
@@ -99,7 +101,7 @@ def compare(
     ] = None,
     train: Annotated[
         int | None,
-        described("--train", "N", "Training points. Default: 200; CIFAR: all.", min=1),
+        described("--train", "N", "Training points. Default: 200; CIFAR: all."),
     ] = None,
     noise: Annotated[
         float, described("--noise", "RATE", "Share of the training labels that are wrong.")
@@ -129,15 +131,18 @@ def compare(
     the same start and with the same minibatches. Prints test accuracy and gain over the student
     alone, mean and 95 % interval over the seeds, with the weights used. Writes table.txt,
     comparison.json, figure.pdf and figure.png, and each objective to the folder measured as soon as
-    it is finished: the same command goes on from there. Weights decide much: the package's were
-    chosen once on other seeds of digits. Takes the extra nets: pip install 'hilbertsd[nets]'.
+    it is finished: the same command goes on from there, also with more objectives. A folder holds
+    one setting; for another take another --output. Weights decide much: the package's were chosen
+    once on other seeds of digits. Takes the extra nets: pip install 'hilbertsd[nets]'.
     Without arguments: about a minute on two cores.
     """
+    from hilbertsd import inputs as check
+
     # --json writes only with --output
     results = None if json and output is None else chosen_folder("objectives", output)
+    check.whole_number("--seeds", seeds, least=1)
+    check.nonnegative("--own-weight", own_weight)
     terms = _terms(objectives, weights)
-    from hilbertsd.cli.experiment import pose
-
     shared = {
         "dataset": dataset,
         "folder": folder,
@@ -153,13 +158,22 @@ def compare(
         student_widths = {"mlp": "8", "convnet": "8,16"}.get(student)
     if teacher_widths is None and teacher == "mlp":
         teacher_widths = "256"
-    taught = pose(Experiment(model=student, widths=student_widths, **shared))
-    posed = pose(Experiment(model=teacher, widths=teacher_widths, **shared))
+    taught = pose(
+        Experiment(model=student, widths=student_widths, **shared),
+        model="--student",
+        widths="--student-widths",
+    )
+    posed = pose(
+        Experiment(model=teacher, widths=teacher_widths, **shared),
+        model="--teacher",
+        widths="--teacher-widths",
+    )
     from hilbertsd.report.objectives import text
     from hilbertsd.schemes import compare_objectives
+    from hilbertsd.schemes.comparison import Measured
 
     kept = None if results is None else results / MEASURED
-    with _interrupts_explained(kept):
+    with interrupts_explained(kept, "measurement", lambda found: Measured(found).finished()):
         found = compare_objectives(
             posed.make,
             taught.make,
@@ -175,6 +189,9 @@ def compare(
         "teacher": posed.heading["network"],
         "student": taught.heading["network"],
         "training": posed.heading["training"],
+        "weights": "the package's, chosen for students of 8 hidden units on 200 digits"
+        if weights is None
+        else "as given",
     }
     if own_weight != 1:
         heading["own weight"] = f"{own_weight:g}"
@@ -186,7 +203,9 @@ def compare(
             "table.txt": text(found.accuracy, added, heading),
             "comparison.json": document,
         }
-        written = _write(results, found, taught.title, texts)
+        pair = f"{heading['teacher']} teaches {heading['student']}"
+        title = f"{posed.setting}; {pair}; {seeds} seed{'s' * (seeds > 1)}"
+        written = _write(results, found, title, texts)
         if not json:
             show(f"{written}\n")
 
@@ -222,21 +241,11 @@ def _words(terms: tuple[Term, ...]) -> str:
     return " + ".join(one(found) for found in terms)
 
 
-@contextlib.contextmanager
-def _interrupts_explained(folder: Path | None) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        if folder is not None and folder.exists():
-            say(f"what is finished is kept in {folder}; the same command goes on from there")
-        raise
-
-
 def _document(found: Comparison, heading: dict[str, str]) -> str:
     """Return everything measured, and on what, as JSON."""
-    from hilbertsd.report.objectives import gains, interval
+    from hilbertsd.report.objectives import interval
 
-    gain = gains(found.accuracy)
+    gain = found.gains
 
     def plain(value: Any) -> Any:
         pair = value._asdict()

@@ -21,7 +21,14 @@ import numpy as np
 from hilbertsd import inputs as check
 from hilbertsd.datasets import Classification
 from hilbertsd.errors import HilbertSDError
-from hilbertsd.nets.checkpoint import Folder, digest, made_by, starts_agree
+from hilbertsd.nets.checkpoint import (
+    Folder,
+    described,
+    fingerprint,
+    made_by,
+    sizes,
+    starts_agree,
+)
 from hilbertsd.nets.losses import LOSSES
 from hilbertsd.nets.supervised import Curves, Training, fit, measure, network_outputs, one_hot
 from hilbertsd.nets.training import Trained, initialise, keys
@@ -192,7 +199,7 @@ def train_chain(
         _curves(records),
         np.stack([record["outputs"] for record in records]),
         network,
-        made_by() | {"data": _described(data), "rounds": rounds},
+        made_by() | {"data": described(data), "rounds": rounds},
     )
 
 
@@ -218,8 +225,8 @@ def load_network(folder: str | PathLike[str], make: Make, round_: int) -> tuple[
     identity = kept.manifest()["identity"]
     seeds = identity["seeds"]
     network = kept.network(check.whole_number("round_", round_), _like(make, len(seeds)))
-    sizes = _sizes(initialise(make, _start_keys(seeds[:1], 0))[0])
-    if not starts_agree(identity["start"][-len(sizes) :], sizes):
+    found = sizes(initialise(make, _start_keys(seeds[:1], 0))[0])
+    if not starts_agree(identity["start"][-len(found) :], found):
         raise HilbertSDError(
             f"{str(kept.path)!r} holds a network whose parameters start at other sizes than those "
             "of the one given; make it as the chain did, in the same parametrisation."
@@ -333,28 +340,12 @@ def _like(make: Make, count: int) -> Any:
 def _identity(
     make: Make, data: Classification, settings: ChainSettings, seeds: tuple[int, ...]
 ) -> dict[str, Any]:
-    model, state = initialise(make, _start_keys(seeds[:1], 0))
-    outputs = network_outputs(model, state, data.x_train[:4]).ravel()
     return {
         "settings": dataclasses.asdict(settings),
         "seeds": list(seeds),
-        "data": _described(data),
-        # the same function may be written in other parameters, and learns differently then
-        "start": [*outputs.tolist(), *_sizes(model)],
+        "data": described(data),
+        "start": fingerprint(make, _start_keys(seeds[:1], 0), data.x_train),
     }
-
-
-def _sizes(model: Any) -> list[float]:
-    """Return the root mean square of each array of parameters."""
-    import equinox as eqx
-
-    arrays = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
-    return [float(jax.numpy.sqrt(jax.numpy.mean(array**2))) for array in arrays]
-
-
-def _described(data: Classification) -> dict[str, Any]:
-    arrays = (data.x_train, data.given, data.true, data.x_test, data.y_test)
-    return {"name": data.name, "settings": data.settings, "digest": digest(*arrays)}
 
 
 @contextlib.contextmanager
@@ -366,6 +357,10 @@ def _progress(shown: bool, steps: int, rounds: int, done: int) -> Iterator[Any]:
     with counted((rounds - done) * steps) as advance:
 
         def of_round(t: int) -> Callable[[int, Array], None]:
+            # other rounds share what the first two compiled
+            begins = "compiling" if t - done < 2 else f"step 0 of {steps}"
+            advance((t - done) * steps, f"round {t} of {rounds - 1}, {begins}")
+
             def report(step: int, losses: Array) -> None:
                 what = f"round {t} of {rounds - 1}, step {step} of {steps}"
                 advance((t - done) * steps + step, what)

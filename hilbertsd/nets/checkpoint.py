@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import numpy as np
 
 from hilbertsd.errors import HilbertSDError
+from hilbertsd.nets.supervised import network_outputs
+from hilbertsd.nets.training import initialise
 from hilbertsd.provenance import provenance
 from hilbertsd.storage import replacing
+
+if TYPE_CHECKING:
+    from hilbertsd.datasets import Classification
 
 FORMAT = "hilbertsd-network-chain"
 VERSION = 1
 MANIFEST = "manifest.json"
 STARTS_AGREE = 1e-3
 """Outputs at the start are the same network's if they agree to this, relative to the largest."""
+OTHER_ARRAYS = "the points or labels are others"
 
 
 class Folder:
@@ -41,7 +48,7 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise HilbertSDError(f"{str(self.path)!r} cannot be the folder: {error}") from None
-        identity = json.loads(json.dumps(identity, default=_plain))
+        identity = as_json(identity)
         if not any(self.path.glob("round-*.npz")):  # nor does a manifest alone hold anything
             head = {"format": FORMAT, "version": VERSION}
             with replacing(self.path / MANIFEST) as file:
@@ -54,13 +61,7 @@ class Folder:
                 "they are; take another folder."
             )
         found = self.manifest()["identity"]
-        different = sorted(_differences(found, identity))
-        if different:
-            raise HilbertSDError(
-                f"{str(self.path)!r} holds another chain: {'; '.join(different)}. Take another "
-                "folder (with hilbertsd networks: another --output), delete this one, or take the "
-                "settings that the chain was begun with."
-            )
+        require_same(self.path, "chain", found, identity)
 
     def manifest(self) -> dict[str, Any]:
         """Return what the manifest says."""
@@ -150,6 +151,28 @@ def digest(*arrays: np.ndarray) -> str:
     return found.hexdigest()
 
 
+def described(data: Classification) -> dict[str, Any]:
+    """Return what data are, for an identity."""
+    arrays = (data.x_train, data.given, data.true, data.x_test, data.y_test)
+    return {"name": data.name, "settings": data.settings, "digest": digest(*arrays)}
+
+
+def fingerprint(make: Callable[[Any], tuple[Any, Any]], key: Any, x: Any) -> list[float]:
+    """Return numbers that tell networks by their start: outputs at four points, and `sizes`.
+
+    ``key`` has shape (1,). The same function may be written in other parameters, and learns
+    differently then.
+    """
+    model, state = initialise(make, key)
+    return [*network_outputs(model, state, x[:4]).ravel().tolist(), *sizes(model)]
+
+
+def sizes(model: Any) -> list[float]:
+    """Return the root mean square of each array of parameters."""
+    arrays = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+    return [float(jax.numpy.sqrt(jax.numpy.mean(array**2))) for array in arrays]
+
+
 def starts_agree(found: Any, given: Any) -> bool:
     """Whether two lists of numbers are those of the same network at its start."""
     one, other = np.asarray(found, float), np.asarray(given, float)
@@ -168,15 +191,43 @@ def _is_array(value: Any) -> bool:
     return eqx.is_array(value) or isinstance(value, jax.ShapeDtypeStruct)
 
 
+def as_json(document: Any) -> Any:
+    """Return a document as JSON gives it back."""
+    return json.loads(json.dumps(document, default=_plain))
+
+
+def require_same(folder: Path, what: str, found: Any, given: Any) -> None:
+    """Refuse a folder whose identity is not the one given.
+
+    Raises
+    ------
+    HilbertSDError
+        Naming what differs, as it was and as it is, and the ways out.
+    """
+    if different := sorted(_differences(found, given)):
+        raise HilbertSDError(
+            f"{str(folder)!r} holds another {what}: {'; '.join(different)}. Take another folder "
+            "(on the command line: another --output), delete this one, or take the settings that "
+            f"the {what} was begun with."
+        )
+
+
 def _differences(found: Any, given: Any, name: str = "") -> list[str]:
     """Return sentences on what differs between two JSON documents."""
     if isinstance(found, dict) and isinstance(given, dict):
-        return [
+        sentences = [
             sentence
             for key in found.keys() | given.keys()
             for sentence in _differences(found.get(key), given.get(key), f"{name}.{key}".strip("."))
         ]
-    if name == "start":
-        otherwise = "its networks start otherwise (another model, or another device)"
+        if "digest" in found:  # which adds nothing where settings say what differs
+            return [one for one in sentences if one != OTHER_ARRAYS] or sentences
+        return sentences
+    whose, _, last = name.rpartition(".")
+    if last == "start":
+        networks = f"the {whose}'s networks" if whose else "its networks"
+        otherwise = f"{networks} start otherwise (another model, or another device)"
         return [] if starts_agree(found, given) else [otherwise]
-    return [] if found == given else [f"{name} was {found!r}, now {given!r}"]
+    if found == given:
+        return []
+    return [OTHER_ARRAYS if last == "digest" else f"{name} was {found!r}, now {given!r}"]

@@ -156,9 +156,14 @@ def text(
     from rich.console import Group
     from rich.text import Text
 
-    sentences = [Text(line) for line in remarks(curves, controls)]
+    sentences = [Text(line) for line in (*_spread_named(curves), *remarks(curves, controls))]
     parts = grid(heading), Text(), _table(curves, controls), Text(), *sentences
     return plain(Group(*parts), width=width, terminal=terminal)
+
+
+def _spread_named(curves: Curves) -> list[str]:
+    count = curves.test_accuracy.shape[1]
+    return [f"Mean ± standard deviation over {count} seeds."] if count > 1 else []
 
 
 def _table(curves: Curves, controls: Curves | None) -> Table:

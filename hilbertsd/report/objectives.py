@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hilbertsd import plots
 from hilbertsd.report.layout import WIDTH, grid, plain
+from hilbertsd.schemes.intervals import FIRST, Interval, gains, interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from rich.table import Table
 
-CONFIDENCE = 0.95
+LINE = 90
+"""Characters of a figure's title in a line."""
 ACCENT = "#d55e00"
-"""Of students with a teacher whose gain has an interval above or below zero."""
-FIRST = ("teacher", "alone")
-
-
-class Interval(NamedTuple):
-    """Mean over the seeds and half the width of its interval."""
-
-    mean: float
-    half: float
-    """t quantile · standard deviation/√S; NaN for one seed."""
-
-    @property
-    def clear(self) -> bool:
-        """Whether zero is outside."""
-        return abs(self.mean) > self.half
-
-
-def interval(values: Any) -> Interval:
-    """Return the mean of S values and its 95 % interval, Student's t with S − 1.
-
-    Examples
-    --------
-    >>> found = interval([1.0, 2.0, 3.0])
-    >>> round(found.mean, 3), round(found.half, 3)     # 4.3027/√3
-    (2.0, 2.484)
-    """
-    from scipy.special import stdtrit
-
-    found = np.asarray(values, dtype=float)
-    count = len(found)
-    if count < 2:
-        return Interval(float(found.mean()), float("nan"))
-    quantile = stdtrit(count - 1, (1 + CONFIDENCE) / 2)
-    return Interval(float(found.mean()), float(quantile * found.std(ddof=1) / np.sqrt(count)))
+"""Of gains whose interval is above or below zero."""
 
 
 def percent(found: Interval, signed: bool = False) -> str:
@@ -63,12 +33,6 @@ def percent(found: Interval, signed: bool = False) -> str:
     """
     mean = f"{100 * found.mean:{'+' if signed else ''}.1f}"
     return mean if np.isnan(found.half) else f"{mean} ± {100 * found.half:.1f}"
-
-
-def gains(accuracy: Mapping[str, np.ndarray]) -> dict[str, Interval]:
-    """Return each objective's gain over students alone, seed by seed."""
-    alone = accuracy["alone"]
-    return {name: interval(v - alone) for name, v in accuracy.items() if name not in FIRST}
 
 
 def text(
@@ -105,8 +69,9 @@ def remark(accuracy: Mapping[str, np.ndarray]) -> str:
     if count < 2:
         return "Test accuracy in percent; one seed has no interval."
     return (
-        f"Test accuracy in percent, mean and 95 % interval over {count} seeds (Student's t). Gains "
-        f"are differences from the student alone, seed by seed. {clear_gains(accuracy)}"
+        f"Test accuracy in percent, mean ± half of its 95 % interval over {count} seeds (Student's "
+        "t). Gains are differences from the student alone, seed by seed. "
+        f"{clear_gains(accuracy)}"
     )
 
 
@@ -142,14 +107,32 @@ def figure(accuracy: Mapping[str, np.ndarray], *, title: str | None = None) -> F
     from matplotlib.figure import Figure
 
     with plots.house_style():
-        drawn = Figure(figsize=(5.5, 0.9 + 0.2 * len(accuracy)))
+        drawn = Figure(figsize=(5.5, 1.15 + 0.2 * len(accuracy)))
         left, right = drawn.subplots(1, 2, sharey=True)
         accuracies(left, accuracy)
         differences(right, accuracy)
         if title:
-            drawn.suptitle(title.replace("$", r"\$"), fontsize=9)
+            drawn.suptitle(textwrap.fill(title, LINE).replace("$", r"\$"), fontsize=9)
+        legend(drawn, accuracy)
         plots.settle(drawn)
     return drawn
+
+
+def legend(drawn: Figure, accuracy: Mapping[str, np.ndarray]) -> None:
+    """Say below the panels what dots, bars and the accent are."""
+    from matplotlib.lines import Line2D
+
+    def line(label: str, color: str, **look: Any) -> Line2D:
+        return Line2D([], [], color=color, label=label, **look)
+
+    several = len(accuracy["alone"]) > 1
+    bars = "mean and 95 % interval" if several else "the one seed"
+    lines = [line(bars, plots.INK, marker="o", ms=3, lw=several)]
+    if several:
+        lines.insert(0, line("a seed", plots.INK, marker=".", ms=4, lw=0, alpha=0.35))
+    if any(gain.clear for gain in gains(accuracy).values()):
+        lines.append(line("interval without zero", ACCENT, marker="o", ms=3, lw=1))
+    drawn.legend(handles=lines, loc="outside lower center", ncols=len(lines))
 
 
 def accuracies(axes: Axes, accuracy: Mapping[str, np.ndarray]) -> None:

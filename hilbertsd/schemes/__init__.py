@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hilbertsd.schemes.comparison import Comparison, compare_objectives, suggested
     from hilbertsd.schemes.distillation import Recipe, Student, accuracy, distill
     from hilbertsd.schemes.inheriting import autoencoder, coded, inheritance_terms
+    from hilbertsd.schemes.intervals import Interval
     from hilbertsd.schemes.teachers import Noise, ensemble, noisy, observe
     from hilbertsd.schemes.terms import Term, term
 
@@ -29,6 +30,7 @@ __all__ = [
     "Coder",
     "Comparison",
     "Encoder",
+    "Interval",
     "Noise",
     "Recipe",
     "Student",
@@ -61,6 +63,7 @@ __getattr__, __dir__ = lazy.attach(
         "comparison": ("Comparison", "compare_objectives", "suggested"),
         "distillation": ("Recipe", "Student", "accuracy", "distill"),
         "inheriting": ("autoencoder", "coded", "inheritance_terms"),
+        "intervals": ("Interval",),
         "teachers": ("Noise", "ensemble", "noisy", "observe"),
         "terms": ("Term", "term"),
     },

@@ -11,17 +11,32 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hilbertsd import inputs as check
 from hilbertsd.errors import HilbertSDError
-from hilbertsd.nets.checkpoint import digest, made_by
+from hilbertsd.nets.checkpoint import as_json, described, fingerprint, made_by, require_same
 from hilbertsd.nets.supervised import Training
-from hilbertsd.nets.training import initialise, keys
+from hilbertsd.nets.training import keys
+from hilbertsd.objectives import objective
 from hilbertsd.progress import counted
-from hilbertsd.schemes.distillation import Make, Recipe, Student, accuracy, distill
+from hilbertsd.schemes.distillation import (
+    Make,
+    Recipe,
+    Student,
+    accuracy,
+    activated,
+    distill,
+    started,
+    student_shape,
+    with_terms,
+)
+from hilbertsd.schemes.intervals import Interval, gains
 from hilbertsd.schemes.teachers import observe
-from hilbertsd.schemes.terms import Term, term
+from hilbertsd.schemes.terms import Term, teacher_part, term
 from hilbertsd.storage import replacing
 
 if TYPE_CHECKING:
@@ -45,38 +60,72 @@ WEIGHTS = {
     "crd": 0.1,
 }
 """Best of seven weights for a student of 8 hidden units on 200 digits, over four seeds on a split
-of their own; not chosen for anything else. Others have 1."""
+of their own; not chosen for anything else, and other objectives have none."""
 
 
 def suggested(name: str, weight: float | None = None) -> Term:
     """Return an objective's term with the package's weight for digits, or with another one.
+
+    Raises
+    ------
+    HilbertSDError
+        If no weight is given and none was ever chosen: the losses' scales differ by powers of ten,
+        and a result at an arbitrary weight says nothing.
 
     Examples
     --------
     >>> suggested("fkd").weight, suggested("fkd", 2.0).weight
     (10.0, 2.0)
     """
-    return term(name, WEIGHTS.get(name, 1.0) if weight is None else weight)
+    objective(name)
+    if weight is None and name not in WEIGHTS:
+        raise HilbertSDError(
+            f"no weight was ever chosen for {name!r}; give it one (with hilbertsd objectives "
+            f"compare: --weights). The package has weights for {', '.join(WEIGHTS)}."
+        )
+    return term(name, WEIGHTS[name] if weight is None else weight)
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Test accuracy of students by objective, on the same S seeds."""
+    """Test accuracy of students by objective, on the same S seeds.
+
+    Attributes
+    ----------
+    accuracy
+        (S,) shares of the test points by name: "teacher", "alone", then the objectives in the
+        order asked for. Entry s of every array is of the same seed, start and teacher.
+    terms
+        By the same names, what the students had added to their own loss; nothing for the first two.
+    training
+        Of all networks.
+    seeds
+        The S seeds.
+    provenance
+        Versions and the kind of device.
+    """
 
     accuracy: dict[str, np.ndarray]
-    """(S,) by name: "teacher", "alone", then the objectives in the order asked for."""
     terms: dict[str, tuple[Term, ...]]
-    """What each objective's students had added to their own loss."""
     training: Training
     seeds: tuple[int, ...]
     provenance: dict[str, Any]
+
+    @property
+    def gains(self) -> dict[str, Interval]:
+        """Each objective's test accuracy less that of students alone: mean and 95 % interval.
+
+        Differences are taken seed by seed, so that what seeds have in common drops out, and the
+        interval is Student's t with S − 1. ``gains["fkd"].clear`` is whether zero is outside.
+        """
+        return gains(self.accuracy)
 
 
 def compare_objectives(
     make_teacher: Make,
     make_student: Make,
     data: Classification,
-    terms: Mapping[str, Sequence[Term]],
+    terms: Mapping[str, Sequence[Term]] | Sequence[str],
     training: Training | None = None,
     *,
     own_weight: float = 1.0,
@@ -96,8 +145,9 @@ def compare_objectives(
         ``make(key) -> (model, state)``.
     data : Classification
         Whose training points both see.
-    terms : mapping
-        Name to the terms added to the students' own loss.
+    terms : mapping or sequence of str
+        Name to the terms added to the students' own loss; or names of objectives, each with its
+        `suggested` weight.
     training : Training, optional
         Of teachers and students; by default cross-entropy.
     own_weight : float
@@ -106,8 +156,8 @@ def compare_objectives(
         Of teachers and students.
     folder : path, optional
         Where each objective's accuracies are written as they are finished; the same call goes on
-        from there. More objectives may be asked for, or other weights; other data, networks,
-        training or seeds are refused.
+        from there. A folder holds one setting: more objectives may be asked for, or other weights;
+        other data, networks, training or seeds are refused.
     seeds_in, progress
         As for `hilbertsd.nets.train_chain`.
 
@@ -118,7 +168,8 @@ def compare_objectives(
     Raises
     ------
     HilbertSDError
-        As for `distill`, or if the folder holds another comparison.
+        As for `distill`, or if the folder holds another comparison. Objectives that teacher and
+        student are not made for are refused before anything is trained or written.
 
     Examples
     --------
@@ -126,12 +177,14 @@ def compare_objectives(
     """
     training = Training(loss="cross-entropy") if training is None else training
     seeds = check.whole_numbers("seeds", seeds, distinct=True)
-    if wrong := {ALONE, TEACHER} & set(terms):
+    terms = _by_name(terms)
+    if wrong := {ALONE, TEACHER, Path(MANIFEST).stem} & set(terms):
         raise HilbertSDError(f"an objective cannot be called {sorted(wrong)[0]!r}.")
     recipes = {ALONE: Recipe((), training)} | {
         name: Recipe(tuple(found), training, own_weight) for name, found in terms.items()
     }
-    kept = None if folder is None else _Folder(Path(folder))
+    _require_fitting(make_teacher, make_student, data, recipes)
+    kept = None if folder is None else Measured(Path(folder))
     if kept is not None:
         kept.claim(_identity(make_teacher, make_student, data, training, seeds))
     found: dict[str, np.ndarray] = {}
@@ -166,11 +219,58 @@ def compare_objectives(
     )
 
 
+def _by_name(terms: Mapping[str, Sequence[Term]] | Sequence[str]) -> Mapping[str, Sequence[Term]]:
+    if isinstance(terms, Mapping):
+        return terms
+    names = [] if isinstance(terms, str) else list(terms)
+    if (
+        not all(isinstance(name, str) for name in names)
+        or len(set(names)) < len(names)
+        or not names
+    ):
+        raise HilbertSDError(
+            'terms must be a mapping of names to terms, such as {"fkd": [term("fkd", 10.0)]}, or '
+            f'different names of objectives, such as ["fkd", "kd"], got {terms!r}.'
+        )
+    return {name: (suggested(name),) for name in names}
+
+
+def _require_fitting(
+    make_teacher: Make, make_student: Make, data: Classification, recipes: Mapping[str, Recipe]
+) -> None:
+    """Go once through every recipe's terms on the shapes of a batch, without computing any."""
+    size = len(data.given)
+
+    def seen(make: Make, batch: int, key: Any) -> Activations:
+        return activated(*make(key), jnp.asarray(data.x_train[:batch]))[0]
+
+    def value(recipe: Recipe, student: Activations, teacher: Activations, key: Any) -> Any:
+        point = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), student)
+        parts = [teacher_part(one, teacher) for one in recipe.terms]
+        shapes = [
+            (student_shape(one, point), jax.tree.map(lambda a: a.shape[1:], part))
+            for one, part in zip(recipe.terms, parts, strict=True)
+        ]
+        own, past = started(recipe.terms, shapes, size, key)
+        index = jnp.arange(len(student.outputs))
+        return with_terms(jnp.zeros(()), recipe, own, past, student, parts, index, key)
+
+    key = jax.random.key(0)
+    for recipe in recipes.values():
+        if recipe.terms:
+            batch = min(recipe.training.batch or size, size)
+            shapes = [
+                eqx.filter_eval_shape(seen, make, batch, key)
+                for make in (make_student, make_teacher)
+            ]
+            eqx.filter_eval_shape(value, recipe, *shapes, key)
+
+
 def _measured(student: Student, data: Classification) -> np.ndarray:
     return accuracy(student.model, student.state, data)
 
 
-class _Folder:
+class Measured:
     """Accuracies on disk: one file an objective, beside what makes the comparison the same."""
 
     def __init__(self, path: Path) -> None:
@@ -178,17 +278,21 @@ class _Folder:
 
     def claim(self, identity: dict[str, Any]) -> None:
         """Write the identity, or compare it with the one that is there."""
-        manifest = self.path / MANIFEST
-        if not manifest.exists():
+        manifest, identity = self.path / MANIFEST, as_json(identity)
+        if not self.finished():  # a manifest alone holds nothing
             self.path.mkdir(parents=True, exist_ok=True)
             self._put(manifest, identity)
             return
-        before = self._get(manifest)
-        if wrong := sorted(k for k in identity if before.get(k) != identity[k]):
+        if not manifest.exists():
             raise HilbertSDError(
-                f"{str(self.path)!r} holds a comparison with another {wrong[0]}; take another "
-                "folder."
+                f"{str(self.path)!r} holds files without {MANIFEST}, which says of what comparison "
+                "they are; take another folder."
             )
+        require_same(self.path, "comparison", self._get(manifest), identity)
+
+    def finished(self) -> int:
+        """Return how many names are there."""
+        return sum(path.name != MANIFEST for path in self.path.glob("*.json"))
 
     def read(self, name: str, recipe: Recipe) -> np.ndarray | None:
         """Return what was measured with this recipe, if it was."""
@@ -196,13 +300,13 @@ class _Folder:
         if not path.exists():
             return None
         document = self._get(path)
-        if document.get("recipe") != _plain(recipe):
+        if document.get("recipe") != _recorded(recipe):
             return None
         return np.array(document["test_accuracy"])
 
     def write(self, name: str, recipe: Recipe, values: np.ndarray) -> None:
         """Write what was measured."""
-        self._put(self._file(name), {"recipe": _plain(recipe), "test_accuracy": values.tolist()})
+        self._put(self._file(name), {"recipe": _recorded(recipe), "test_accuracy": values.tolist()})
 
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.json"
@@ -224,34 +328,21 @@ class _Folder:
         return document if isinstance(document, dict) else {}
 
 
-def _plain(recipe: Recipe) -> Any:
-    """Return the recipe as JSON gives it back."""
-    return json.loads(json.dumps(dataclasses.asdict(recipe)))
+def _recorded(recipe: Recipe) -> Any:
+    return as_json(dataclasses.asdict(recipe))
 
 
 def _identity(
     teacher: Make, student: Make, data: Classification, training: Training, seeds: Sequence[int]
 ) -> dict[str, Any]:
-    import equinox as eqx
-
-    def shapes(make: Make) -> list[str]:
-        made = eqx.filter_eval_shape(lambda: initialise(make, keys(seeds[:1], 0)))
-        return [f"{a.shape}" for a in _leaves(made)]
-
-    arrays = (data.x_train, data.given, data.x_test, data.y_test)
+    first = keys(seeds[:1], 0)
     return {
-        "data": {"name": data.name, "digest": digest(*arrays)},
+        "data": described(data),
         "training": dataclasses.asdict(training),
         "seeds": list(seeds),
-        "teacher": shapes(teacher),
-        "student": shapes(student),
+        "teacher": {"start": fingerprint(teacher, first, data.x_train)},
+        "student": {"start": fingerprint(student, first, data.x_train)},
     }
-
-
-def _leaves(tree: Any) -> list[Any]:
-    import jax
-
-    return [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape")]
 
 
 @contextlib.contextmanager
@@ -264,6 +355,7 @@ def _progress(shown: bool, steps: int, names: Sequence[str]) -> Iterator[Any]:
 
         def of(name: str) -> Callable[[int, Any], None]:
             before = names.index(name) * steps
+            advance(before, f"{name}, compiling")
             return lambda step, losses: advance(before + step, f"{name}, step {step} of {steps}")
 
         yield of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,8 @@ VERSION = 1
 MANIFEST = "manifest.json"
 STARTS_AGREE = 1e-3
 """Outputs at the start are the same network's if they agree to this, relative to the largest."""
-OTHER_ARRAYS = "the points or labels are others"
+FOLLOWS = ("changed", "class_counts", "test_class_counts", "digest")
+"""Of data, what follows from the settings beside it: told where these agree."""
 
 
 class Folder:
@@ -215,14 +217,12 @@ def require_same(folder: Path, what: str, found: Any, given: Any) -> None:
 def _differences(found: Any, given: Any, name: str = "") -> list[str]:
     """Return sentences on what differs between two JSON documents."""
     if isinstance(found, dict) and isinstance(given, dict):
-        sentences = [
-            sentence
+        by_key = {
+            key: _differences(found.get(key), given.get(key), f"{name}.{key}".strip("."))
             for key in found.keys() | given.keys()
-            for sentence in _differences(found.get(key), given.get(key), f"{name}.{key}".strip("."))
-        ]
-        if "digest" in found:  # which adds nothing where settings say what differs
-            return [one for one in sentences if one != OTHER_ARRAYS] or sentences
-        return sentences
+        }
+        told = {key: sentences for key, sentences in by_key.items() if key not in FOLLOWS}
+        return list(chain.from_iterable(told.values())) or [*chain.from_iterable(by_key.values())]
     whose, _, last = name.rpartition(".")
     if last == "start":
         networks = f"the {whose}'s networks" if whose else "its networks"
@@ -230,4 +230,6 @@ def _differences(found: Any, given: Any, name: str = "") -> list[str]:
         return [] if starts_agree(found, given) else [otherwise]
     if found == given:
         return []
-    return [OTHER_ARRAYS if last == "digest" else f"{name} was {found!r}, now {given!r}"]
+    if last == "digest":
+        return ["the points or labels are others"]
+    return [f"{name} was {found!r}, now {given!r}"]

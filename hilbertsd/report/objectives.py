@@ -131,7 +131,7 @@ def legend(drawn: Figure, accuracy: Mapping[str, np.ndarray]) -> None:
     if several:
         lines.insert(0, line("a seed", plots.INK, marker=".", ms=4, lw=0, alpha=0.35))
     if any(gain.clear for gain in gains(accuracy).values()):
-        lines.append(line("interval without zero", ACCENT, marker="o", ms=3, lw=1))
+        lines.append(line("zero outside the interval", ACCENT, marker="o", ms=3, lw=1))
     drawn.legend(handles=lines, loc="outside lower center", ncols=len(lines))
 
 

@@ -222,12 +222,9 @@ def compare_objectives(
 def _by_name(terms: Mapping[str, Sequence[Term]] | Sequence[str]) -> Mapping[str, Sequence[Term]]:
     if isinstance(terms, Mapping):
         return terms
-    names = [] if isinstance(terms, str) else list(terms)
-    if (
-        not all(isinstance(name, str) for name in names)
-        or len(set(names)) < len(names)
-        or not names
-    ):
+    names = list(terms) if isinstance(terms, list | tuple) else []
+    words = all(isinstance(name, str) for name in names)
+    if not words or not names or len(set(names)) < len(names):
         raise HilbertSDError(
             'terms must be a mapping of names to terms, such as {"fkd": [term("fkd", 10.0)]}, or '
             f'different names of objectives, such as ["fkd", "kd"], got {terms!r}.'

@@ -68,6 +68,8 @@ def test_the_table_says_what_the_curves_say(finished):
     np.testing.assert_allclose(shown[..., 0], values.mean(axis=2).T, atol=5.01e-4)
     np.testing.assert_allclose(shown[..., 1], values.std(axis=2, ddof=1).T, atol=5.01e-4)
     assert "30% symmetric label noise: 30 labels changed" in table
+    assert "Mean ± standard deviation over 2 seeds." in table
+    assert "all 100 points in every batch" in " ".join(table.split())
     assert max(map(len, table.splitlines())) <= 80
 
 
@@ -121,6 +123,9 @@ def test_an_interrupted_chain_goes_on(capsys, monkeypatch):
     assert said.out == ""
     folder = Path("hilbertsd-out", "networks")
     assert f"2 finished rounds are kept in {folder / 'rounds'}; the same command" in said.err
+    del calls[2:]
+    assert main(["networks", *TINY, "--output", "other"]) == INTERRUPTED
+    assert "no round is finished yet, so nothing is kept" in capsys.readouterr().err
     assert "Written to" in run(capsys)
     assert len(calls) == 4  # the round that was interrupted, and no other
     assert (folder / "curves.json").read_text(encoding="utf-8") == whole
@@ -144,26 +149,29 @@ def test_a_folder_holds_one_chain(finished, capsys):
         (["--dataset", "cifar10"], "needs --folder"),
         (["--dataset", "cifar10", "--folder", "nowhere"], "nowhere"),
         (["--folder", "."], "--folder is for cifar10 and cifar100 only"),
-        (["--train", "1797000"], "1797"),
-        (["--noise", "2"], "2"),
+        (["--train", "1797"], "--train must be at most 1796 for digits"),
+        (["--train", "0"], "--train must be a whole number, 1 or more"),
+        (["--noise", "2"], "--noise must be a number from 0 to 1, got 2"),
         (["--noise-kind", "loud"], "'symmetric', 'uniform', 'pair'"),
         (["--model", "transformer"], "--model must be mlp, convnet, resnet8, 14, 20, .. or vgg8"),
         (["--model", "resnet"], "--model must be"),
         (["--model", "mlp3"], "--model must be"),
         (["--model", "resnet9"], "depth = 9 is no depth"),
         (["--widths", "wide"], "whole numbers separated by commas"),
-        (["--widths", "0"], "widths[0] must be a whole number, 1 or more"),
+        (["--widths", "0"], "--widths[0] must be a whole number, 1 or more"),
         (["--model", "vgg8", "--widths", "4,4"], "one number for vgg8"),
         (["--dataset", "teacher-student", "--model", "convnet"], "has vectors; take mlp"),
         (["--loss", "hinge"], "'softmax-squared', 'squared', 'cross-entropy'"),
         (["--labels", "none"], "'soft', 'hard'"),
         (["--ground-truth-weight", "2"], "a number from 0 to 1"),
-        (["--weight-decay", "-1"], "weight_decay must be a number, 0 or more"),
-        (["--learning-rate", "0"], "learning_rate must be a number above 0"),
-        (["--batch", "0"], "batch must be a whole number, 1 or more"),
+        (["--weight-decay", "-1"], "--weight-decay must be a number, 0 or more"),
+        (["--learning-rate", "0"], "--learning-rate must be a number above 0"),
+        (["--batch", "0"], "--batch must be a whole number, 1 or more"),
+        (["--steps", "0"], "--steps must be a whole number, 1 or more"),
         (["--device", "abacus"], "--device must be cpu, gpu or auto, got 'abacus'"),
-        (["--rounds", "-1"], "hilbertsd networks --help"),
-        (["--seeds", "0"], "hilbertsd networks --help"),
+        (["--rounds", "-1"], "--rounds must be a whole number, 0 or more, got -1"),
+        (["--seeds", "0"], "--seeds must be a whole number, 1 or more, got 0"),
+        (["--seeds", "some"], "it must be a valid integer"),
     ],
 )
 def test_what_is_refused(capsys, arguments, message):

@@ -190,7 +190,7 @@ def test_another_chain_is_refused_with_what_differs(tmp_path):
     for call, message in (
         (lambda: chain(0, folder=folder), r"settings.training.steps was 2, now 60"),
         (lambda: chain(0, (0, 2), folder=folder, training={"steps": 2}), r"seeds was \[0, 1\]"),
-        (lambda: nets.train_chain(make, other, short, **how), "data.digest was"),
+        (lambda: nets.train_chain(make, other, short, **how), "the points or labels are others"),
         (lambda: nets.train_chain(wide, DATA, short, **how), "its networks start otherwise"),
         (lambda: nets.load_network(folder, wide, 0), "holds another network"),
         (lambda: nets.load_network(folder, tangent, 0), "the same parametrisation"),
@@ -307,11 +307,12 @@ def test_kill_9_loses_the_round_in_progress_and_nothing_else(whole, tmp_path):
 
 def test_progress_says_the_time_left(monkeypatch, capsys):
     monkeypatch.setattr("hilbertsd.progress.INTERVAL", 0.0)
-    monkeypatch.setattr("hilbertsd.progress.counted.__wrapped__.__defaults__", (0.0, 0.0))
+    monkeypatch.setattr("hilbertsd.progress.counted.__wrapped__.__defaults__", (1e3, 0.0))
     chain(1, progress=True)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert lines[0].startswith("hilbertsd: round 0 of 1, step 20 of 60, after ")
+    assert lines[3].startswith("hilbertsd: round 1 of 1, compiling")
     assert lines[-1].endswith("about 0 left")
 
 

@@ -77,7 +77,7 @@ def counted(
 
     The time left is what the rest takes at the pace since the first report: what came before it,
     such as compiling, comes once. Where standard error is no terminal, a line every ``interval``
-    seconds at most, and one after ``patience`` seconds of what has begun.
+    seconds at most, and one where what was begun with nothing done takes ``patience`` seconds.
     """
     if not sys.stderr.isatty():
         with _counted_lines(total, patience, interval) as advance:
@@ -113,13 +113,18 @@ def _counted_lines(
         print(f"hilbertsd: {line}", file=sys.stderr, flush=True)
 
     def say_what_has_begun() -> None:
-        if first is None and begun:
+        if first is None:
             show(begun)
+
+    timer = threading.Timer(patience, say_what_has_begun)
+    timer.daemon = True
 
     def advance(done: int, what: str) -> None:
         nonlocal last, first, begun
         begun, now = what, time.monotonic()
         if done == 0:
+            if timer.ident is None:
+                timer.start()
             return
         since, before = first = first or (now, done)
         if now - last >= interval:
@@ -129,11 +134,7 @@ def _counted_lines(
                 line += f", about {(now - since) * (total - done) / (done - before):.0f} left"
             show(line)
 
-    timer = threading.Timer(patience, say_what_has_begun)
-    timer.daemon = True
-    timer.start()
     try:
         yield advance
     finally:
         timer.cancel()
-        timer.join()

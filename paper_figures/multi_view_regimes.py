@@ -12,7 +12,16 @@ import numpy as np
 
 from hilbertsd import plots
 from hilbertsd.nets import feature_scores
-from paper_figures.multi_view import Setting, changed, fit, measure, objective, problem, start
+from paper_figures.multi_view import (
+    TOWARDS_THEORY,
+    Setting,
+    changed,
+    fit,
+    measure,
+    objective,
+    problem,
+    start,
+)
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish
 from paper_figures.recorded import MACHINE, machine_of, recorded
 from paper_figures.resumed import each
@@ -78,12 +87,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "SGD, batches of 32, no momentum": SLOW_DESCENT | {"batch": 32},
     "Adam, learning rate 0.001": {"optimizer": "adam", "learning_rate": 0.001, "steps": 1200},
     "Adam, learning rate 0.01": {"optimizer": "adam", "learning_rate": 0.01},
-    "towards the theory: 12 classes, threshold 4, no single-view training samples": {
-        "classes": 12,
-        "threshold": 4.0,
-        "single_view": 0.0,
-        "steps": 1200,
-    },
+    "towards the theory: 12 classes, threshold 4, no single-view training samples": TOWARDS_THEORY,
     "small trial, Adam": SMALL_TRIAL | {"optimizer": "adam", "learning_rate": 0.01},
     "small trial, gradient descent": SMALL_TRIAL | SLOW_DESCENT,
     "small trial, gradient descent, m = 2": SMALL_TRIAL | SLOW_DESCENT | {"width": 2},

@@ -40,6 +40,13 @@ LOOKS: dict[str, dict[str, Any]] = {
     "FKD, regularised": {"color": FKD, "marker": "v"},
     "alone, regularised": {"color": plots.INK, "marker": "v", "ls": ":"},
 }
+TAUGHT: tuple[dict[str, Any], ...] = (
+    {"color": plots.INK, "marker": "x", "ms": 6, "ls": "", "zorder": 3},
+    {"color": THEORY, "marker": "D", "ms": 3.5, "mfc": "white"},
+    {"color": "#e69f00", "marker": "^", "ms": 3.5, "mfc": "white"},
+    {"color": FKD, "marker": "s", "ms": 3.5},
+)
+"""Of 1, 2, 4 and 8 teachers."""
 BESIDE = {"committee": -0.24, "FKD": -0.08, "KD": 0.08, "unseen": 0.24}
 """Octaves by which points of the same E are set apart."""
 RECOGNISED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -84,10 +91,9 @@ def plot(data: Students, clearest: Students, longer: Students) -> Figure:
         for name, (text, look) in RECOGNISED.items():
             e.plot(E, seen[name], ms=3.5, lw=1, label=text, mfc="white", **look)
         e.set(title="(e) recognition by kernels", ylim=(0.35, 1.03))
-        for size, (count, share), marker in zip(E, learned(clearest), "oD^s", strict=True):
+        for size, (count, share), look in zip(E, learned(clearest), TAUGHT, strict=True):
             members = np.flatnonzero((np.arange(size + 1) > 0) & (count >= ENOUGH))
-            style = {"marker": marker, "ms": 3.5, "lw": 1, "mfc": "white" if size < E[-1] else None}
-            f.plot(members / size, share[members], label=f"$E = {size}$", **style)
+            f.plot(members / size, share[members], label=f"$E = {size}$", lw=1, **look)
         f.set(title="(f) learned, clearest regime", xlim=(0, 1.05), ylim=(-0.03, 1.05))
         f.set(xlabel="share of the teachers that know it", ylabel="share of features")
         for axes in (a, b, c, d):
@@ -99,8 +105,8 @@ def plot(data: Students, clearest: Students, longer: Students) -> Figure:
             axes.set(xscale="log", xticks=E, xticklabels=E, xlabel="teachers $E$")
             axes.set_xlim(0.72, 11.1)
             axes.minorticks_off()
-        handles, texts = b.get_legend_handles_labels()
-        b.legend(handles[-2:], texts[-2:], loc="upper right", fontsize=7, handlelength=2.6)
+        open_points = [line for line in b.get_lines() if line.get_markerfacecolor() == "white"]
+        b.legend(handles=open_points, loc="upper right", fontsize=7, handlelength=2.6)
         for axes in (a, c, d, e, f):
             axes.legend(
                 loc="lower right" if axes in (e, f) else "upper right",
@@ -158,10 +164,18 @@ def _plain(values: np.ndarray, digits: int = 3) -> list[str]:
     return [f"{value:.{digits}f}" if np.isfinite(value) else "" for value in values]
 
 
-def rates(data: Students) -> str:
-    """Return the table of one regime."""
+def rates(data: Students, longer: Students | None = None) -> str:
+    """Return the table of one regime, with those students that were trained longer."""
     first, last, known, moved = _rates(data, 0), _rates(data, -1), unions(data), transfer(data)
     early, late = data.steps
+    more = (
+        []
+        if longer is None
+        else [
+            (f"{name} after {longer.steps[-1]} steps", *_numbers(_rates(longer, -1)[name]))
+            for name in ("FKD", "KD")
+        ]
+    )
     return table(
         ("teachers E", *map(str, data.sizes)),
         [
@@ -171,6 +185,7 @@ def rates(data: Students) -> str:
             (f"FKD after {early} of the {late} steps", *_numbers(first["FKD"])),
             ("KD", *_numbers(last["KD"])),
             (f"KD after {early} steps", *_numbers(first["KD"])),
+            *more,
             ("2^(−(E+1))", *_plain(0.5 ** (np.array(data.sizes) + 1))),
             ("known to no network", *_plain(unseen(data).mean(0))),
             ("FKD learned", *_plain(moved["learned"], 2)),
@@ -215,16 +230,12 @@ Default regime, (a):
 
 Clearest regime, (b):
 
-{rates(clearest)}
-
-Clearest regime, {longer.steps[-1]} steps, open points in (b):
-
-{rates(longer)}
+{rates(clearest, longer)}
 
 "FKD learned": of the features that the students had missed and a teacher knew, the share that they
 know after FKD. "Kept": of those that they had known and no teacher did, which are few from
 E = {E[KEPT]} on. Means over {len(data.seeds)} data sets with 95 % intervals, all features alike;
-(c) and (d) on the first {len(data.variant_miss_rate)}. FKD has
+(c), (d) and {longer.steps[-1]} steps on the first {len(data.variant_miss_rate)}. FKD has
 weight {data.methods["FKD"]["weight"]:g} and the correlation kernel, KD temperature
 {data.methods["KD"]["weight"]:g} in both regimes; students take {data.steps[-1]} steps at the
 learning rate {data.setting["learning_rate"]:g} in (a), {clearest.steps[-1]} at

@@ -204,7 +204,7 @@ def compute(
     sizes: tuple[int, ...] = SIZES,
     test: int = 800,
     folder: Path | None = None,
-    name: str = NAME,
+    record: str = NAME,
 ) -> Students:
     """Run all data sets, and the variants on the first ``varied`` of them."""
     common = {
@@ -222,7 +222,7 @@ def compute(
         for methods, some in zip(plain, (seeds, seeds[:varied]), strict=True)
         for seed in some
     ]
-    measured = each(name, parts, run, *([] if folder is None else [folder]))
+    measured = each(record, parts, run, *([] if folder is None else [folder]))
     rows, variants = measured[: len(seeds)], measured[len(seeds) :]
 
     def of_students(field: str, rows: list[dict[str, Any]], methods: Any) -> np.ndarray:
@@ -243,7 +243,7 @@ def compute(
 
 
 def compute_clearest(
-    name: str = CLEAREST,
+    record: str = CLEAREST,
     seeds: tuple[int, ...] = SEEDS,
     steps: tuple[int, ...] = CLEAREST_STEPS,
 ) -> Students:
@@ -254,7 +254,7 @@ def compute_clearest(
         setting=changed(Setting(), **TOWARDS_THEORY),
         student=CLEAREST_STUDENT,
         steps=steps,
-        name=name,
+        record=record,
     )
 
 

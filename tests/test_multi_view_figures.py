@@ -269,7 +269,7 @@ def test_the_clearest_regime_is_the_searchs(monkeypatch):
     most = max(tried, key=lambda regime: np.mean(regime["miss_rate"]))
     multi_view_students.compute_longer()
     assert [one["setting"] for one in asked] == [changed(Setting(), **most["changes"])] * 2
-    assert [one["name"] for one in asked] == [fkd_multi_view.CLEAREST, fkd_multi_view.LONGER]
+    assert [one["record"] for one in asked] == [fkd_multi_view.CLEAREST, fkd_multi_view.LONGER]
 
 
 def test_the_recorded_search():

@@ -67,6 +67,16 @@ class Classification:
         return self.given != self.true
 
 
+def classification_set(data: Any) -> Classification:
+    """Return the data if they are a classification set."""
+    if not isinstance(data, Classification):
+        raise HilbertSDError(
+            f"data must be a Classification, got {type(data).__name__}; make one of your own "
+            "arrays by hilbertsd.datasets.from_arrays(x, labels, train=...)."
+        )
+    return data
+
+
 def from_arrays(
     x: Any,
     labels: Any,

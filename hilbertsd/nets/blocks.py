@@ -37,24 +37,72 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 class Activations(NamedTuple):
-    """What a network computes at one example."""
+    """What a network computes at one example; of stacked networks at K points (S, K, ...).
+
+    Attributes
+    ----------
+    maps
+        After each stage, (C, H, W); of a fully connected network each hidden layer, (n,). May be
+        empty.
+    features
+        (p,) what enters the last dense layer.
+    outputs
+        (Q,) raw: no softmax.
+
+    Notes
+    -----
+    Training, schemes and feature kernels take any network, as a pytree such as an Equinox module,
+    with two methods at one example x, without an axis for the batch::
+
+        activations(x, state) -> (Activations(maps, features, outputs), state)
+        __call__(x, state) -> (outputs, state)
+
+    and a function ``make(key) -> (model, state)``. A network without a state has None.
+
+    Examples
+    --------
+    >>> class Mine(eqx.Module):
+    ...     hidden: eqx.nn.Linear
+    ...     last: eqx.nn.Linear
+    ...     def activations(self, x, state):
+    ...         h = jnp.tanh(self.hidden(x))
+    ...         return Activations((h,), h, self.last(h)), state
+    ...     def __call__(self, x, state):
+    ...         found, state = self.activations(x, state)
+    ...         return found.outputs, state
+    >>> def make(key):
+    ...     one, two = jax.random.split(key)
+    ...     return Mine(eqx.nn.Linear(3, 4, key=one), eqx.nn.Linear(4, 2, key=two)), None
+    >>> model, state = make(jax.random.key(0))
+    >>> found, state = model.activations(jnp.ones(3), state)
+    >>> found.features.shape, found.outputs.shape
+    ((4,), (2,))
+    """
 
     maps: tuple[Array, ...]
-    """After each stage, (C, H, W); of a fully connected network each hidden layer, (n,)."""
     features: Array
-    """(p,) what enters the last dense layer."""
     outputs: Array
-    """(Q,) raw: no softmax."""
 
 
 class Network(eqx.Module):
-    """Stages, a readout, and one dense layer."""
+    """Stages, a readout, and one dense layer; made by `mlp`, `convnet`, `resnet` and `vgg`.
+
+    Attributes
+    ----------
+    stages
+        What `Activations.maps` are taken after.
+    dense
+        From the features to the outputs.
+    readout
+        How the last map becomes the features: "average" over height and width, or "flatten".
+    flat
+        Whether an example is taken as a vector, whatever its shape.
+    """
 
     stages: tuple[Stage, ...]
     dense: Dense
     readout: str = eqx.field(static=True)
     flat: bool = eqx.field(static=True)
-    """Whether an example is taken as a vector, whatever its shape."""
 
     def activations(self, x: Array, state: eqx.nn.State) -> tuple[Activations, eqx.nn.State]:
         """Return what the network computes at one example, and the state after it."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from hilbertsd import inputs as check
 from hilbertsd.datasets import Classification
+from hilbertsd.datasets.classification import classification_set
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.checkpoint import (
     Folder,
@@ -30,12 +31,12 @@ from hilbertsd.nets.checkpoint import (
     starts_agree,
 )
 from hilbertsd.nets.losses import LOSSES
+from hilbertsd.nets.protocol import Make, made
 from hilbertsd.nets.supervised import Curves, Training, fit, measure, network_outputs, one_hot
 from hilbertsd.nets.training import Trained, initialise, keys
 from hilbertsd.progress import counted
 
 Array = Any
-Make = Callable[[Array], tuple[Any, Any]]
 
 LABELS = ("soft", "hard")
 INITIALIZATIONS = ("fresh", "same")
@@ -146,7 +147,13 @@ def train_chain(
 
     Examples
     --------
-    See the page on networks of the documentation.
+    >>> from hilbertsd.datasets import digit_images
+    >>> from hilbertsd.nets import mlp
+    >>> settings = ChainSettings(Training(steps=5), labels="hard")
+    >>> chain = train_chain(lambda key: mlp(64, 10, (4,), key=key), digit_images(50), settings,
+    ...                     rounds=2, seeds=[0, 1])
+    >>> chain.curves.test_accuracy.shape, chain.outputs.shape     # rounds × seeds (× points × Q)
+    ((3, 2), (3, 2, 50, 10))
     """
     settings = ChainSettings() if settings is None else settings
     if not isinstance(settings, ChainSettings):
@@ -154,11 +161,7 @@ def train_chain(
             f"settings must be ChainSettings, got {type(settings).__name__}; one of how each "
             "network is fitted is ChainSettings(training)."
         )
-    if not isinstance(data, Classification):
-        raise HilbertSDError(
-            f"data must be a Classification, got {type(data).__name__}; make one of your own "
-            "arrays by hilbertsd.datasets.from_arrays(x, labels, train=...)."
-        )
+    classification_set(data)
     rounds = check.whole_number("rounds", rounds, check.MOST_ROUNDS)
     seeds = check.whole_numbers("seeds", seeds, distinct=True)
     given = one_hot(data.given, data.classes)

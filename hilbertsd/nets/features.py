@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hilbertsd.nets.protocol import activation_shapes
 from hilbertsd.nets.supervised import POINTS
 from hilbertsd.nets.training import applied
 
@@ -53,6 +54,11 @@ def network_features(
     seeds_in, devices
         As for `train`.
 
+    Raises
+    ------
+    HilbertSDError
+        If the networks have no such method, or cannot be called with the points.
+
     Examples
     --------
     >>> from hilbertsd.nets import initialise, keys, mlp
@@ -60,6 +66,7 @@ def network_features(
     >>> network_features(*networks, np.ones((5, 3), np.float32)).shape
     (2, 5, 4)
     """
+    activation_shapes(model, state, x)
     found = applied(_features, model, state, jnp.asarray(x), seeds_in, devices)
     return np.asarray(found, dtype=np.float64)
 

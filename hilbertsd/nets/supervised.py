@@ -16,7 +16,8 @@ from jax import lax
 
 from hilbertsd import inputs as check
 from hilbertsd.nets.losses import DECAYED, LOSSES, fitting_loss
-from hilbertsd.nets.training import Trained, applied, initialise, train
+from hilbertsd.nets.protocol import Make, made, output_count
+from hilbertsd.nets.training import Trained, applied, train
 
 Array = Any
 
@@ -31,22 +32,40 @@ POINTS = 1024
 
 @dataclass(frozen=True)
 class Training:
-    """How one network is fitted to its targets; JSON by `dataclasses.asdict`."""
+    """How one network is fitted to its targets; JSON by `dataclasses.asdict`.
+
+    Attributes
+    ----------
+    loss
+        "softmax-squared", "squared" or "cross-entropy": see `fitting_loss`.
+    optimizer
+        "adam", "sgd" or "momentum" (0.9).
+    learning_rate
+        Of the optimiser, constant.
+    weight_decay
+        Coefficient of Σ θ² in the loss, θ the ``decayed`` parameters.
+    decayed
+        "all", or "weights": those of two axes or more.
+    steps
+        The most steps.
+    batch
+        Examples in a minibatch; None for all.
+    stop_at
+        Loss on all targets, without the decay and in inference mode, at which a network stops;
+        by default none.
+    check_every
+        Steps between two looks at that loss, and between two reports.
+    """
 
     loss: str = "softmax-squared"
-    """"softmax-squared", "squared" or "cross-entropy": see `fitting_loss`."""
     optimizer: str = "adam"
-    """"adam", "sgd" or "momentum" (0.9)."""
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
-    """Coefficient of Σ θ² in the loss, θ the ``decayed`` parameters."""
     decayed: str = "all"
     steps: int = 2000
     batch: int | None = 64
     stop_at: float | None = None
-    """Loss on all targets, without the decay and in inference mode, at which a network stops."""
     check_every: int = 100
-    """Steps between two looks at that loss."""
 
     def __post_init__(self) -> None:
         check.one_of("loss", self.loss, tuple(LOSSES))
@@ -84,7 +103,7 @@ class Curves(NamedTuple):
 
 
 def fit(
-    make: Callable[[Array], tuple[Any, Any]],
+    make: Make,
     x: Array,
     targets: Array,
     training: Training,
@@ -137,7 +156,8 @@ def fit(
     (True, True)
     """
     for_start, for_order = jax.vmap(jax.random.split, out_axes=1)(keys)
-    model, state = initialise(make, for_start if start_keys is None else start_keys)
+    model, state = made(make, for_start if start_keys is None else start_keys)
+    output_count(model, state, x)
     targets = jnp.asarray(targets)
     limit = training.stop_at if threshold is None else threshold
     return train(
@@ -169,13 +189,19 @@ def network_outputs(
 ) -> np.ndarray:
     """Return the raw outputs of stacked networks in inference mode, shape (S, n, Q).
 
+    Raises
+    ------
+    HilbertSDError
+        If the networks cannot be called with the points.
+
     Examples
     --------
-    >>> from hilbertsd.nets import keys, mlp
+    >>> from hilbertsd.nets import initialise, keys, mlp
     >>> networks = initialise(lambda key: mlp(3, 2, (4,), key=key), keys([0, 1]))
     >>> network_outputs(*networks, np.ones((5, 3), np.float32)).shape
     (2, 5, 2)
     """
+    output_count(model, state, x)
     return np.asarray(applied(_outputs, model, state, jnp.asarray(x), seeds_in, devices))
 
 

@@ -31,16 +31,25 @@ EVERY = 100
 
 
 class Trained(NamedTuple):
-    """Networks after training; every array of model and state has the seeds as first axis."""
+    """Networks after training; every array of model and state has the seeds as first axis.
+
+    Attributes
+    ----------
+    model, state
+        As they went in, trained; `member` picks one network.
+    losses
+        (S, steps) of the minibatch before each step, NaN after a network has stopped.
+    steps
+        (S,) done by each network.
+    stopped
+        (S,) whether it reached the threshold before its steps were spent.
+    """
 
     model: Any
     state: Any
     losses: np.ndarray
-    """(S, steps) of the minibatch before each step, NaN after a network has stopped."""
     steps: np.ndarray
-    """(S,) done by each network."""
     stopped: np.ndarray
-    """(S,) whether it reached the threshold before its steps were spent."""
 
 
 def keys(seeds: Sequence[int], *numbers: int) -> Array:
@@ -67,6 +76,11 @@ def initialise(make: Callable[[Array], Any], keys: Array) -> Any:
 
     The same function is compiled once.
 
+    Raises
+    ------
+    HilbertSDError
+        If ``make`` is no function.
+
     Examples
     --------
     >>> from hilbertsd.nets import mlp
@@ -74,6 +88,11 @@ def initialise(make: Callable[[Array], Any], keys: Array) -> Any:
     >>> models.dense.weight.shape
     (3, 2, 4)
     """
+    if not callable(make):
+        raise HilbertSDError(
+            f"make must be a function of a key, such as lambda key: mlp(64, 10, key=key), got "
+            f"{type(make).__name__}."
+        )
     return _made(make, keys)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hilbertsd.errors import HilbertSDError
-from hilbertsd.schemes.distillation import Make, Recipe, Student, distill
+from hilbertsd.nets.protocol import Make
+from hilbertsd.schemes.distillation import Recipe, Student, distill, require_task, several
 from hilbertsd.schemes.teachers import observe
 
 if TYPE_CHECKING:
@@ -63,10 +64,19 @@ def generations(
 
     Examples
     --------
-    See the page on schemes of the documentation.
+    >>> from hilbertsd import datasets
+    >>> from hilbertsd.nets import Training, mlp
+    >>> from hilbertsd.schemes import term
+    >>> data = datasets.digit_images(50)
+    >>> recipe = Recipe(term("kd", 0.5), Training(loss="cross-entropy", steps=5), own_weight=0.5)
+    >>> makes = [lambda key, p=width: mlp(64, 10, (p,), key=key) for width in (9, 6, 4)]
+    >>> found = generations(makes, data, recipe, seeds=[0, 1])
+    >>> [student.model.dense.weight.shape for student in found]
+    [(2, 10, 9), (2, 10, 6), (2, 10, 4)]
     """
-    if not makes:
+    if not several(makes):
         raise HilbertSDError("a chain needs at least one network.")
+    require_task(data, recipe)
     alone = dataclasses.replace(recipe, terms=(), own_weight=1.0, noise=None)
     where: dict[str, Any] = {"seeds_in": seeds_in, "devices": devices}
     found: list[Student] = []

@@ -13,6 +13,7 @@ from jax import lax
 from hilbertsd import inputs as check
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.blocks import Activations
+from hilbertsd.nets.protocol import Make
 from hilbertsd.nets.supervised import chosen_optimizer, one_hot
 from hilbertsd.nets.training import initialise, keys, train
 from hilbertsd.objectives import objective, reconstruction
@@ -20,12 +21,12 @@ from hilbertsd.schemes.beside import Beside
 from hilbertsd.schemes.coders import Coder
 from hilbertsd.schemes.distillation import (
     BESIDE,
-    Make,
     Recipe,
     Student,
     activated,
-    activation_shapes,
+    begun,
     own_loss,
+    several,
     started,
     student_shape,
     with_terms,
@@ -106,14 +107,22 @@ def mutual(
 
     Examples
     --------
-    See the page on schemes of the documentation.
+    >>> from hilbertsd import datasets
+    >>> from hilbertsd.nets import Training, mlp
+    >>> from hilbertsd.schemes import term
+    >>> data = datasets.digit_images(50)
+    >>> recipe = Recipe(term("kd", temperature=1.0), Training(loss="cross-entropy", steps=5))
+    >>> makes = [lambda key, p=width: mlp(64, 10, (p,), key=key) for width in (4, 9)]
+    >>> first, second = mutual(makes, data, recipe, seeds=[0, 1])
+    >>> first.model.dense.weight.shape, second.model.dense.weight.shape
+    ((2, 10, 4), (2, 10, 9))
     """
-    count = len(makes)
+    count = len(several(makes))
     if count < 2:
         raise HilbertSDError(f"mutual learning needs at least 2 students, got {count}.")
     check.nonnegative("reconstruction_weight", reconstruction_weight)
-    starts = [initialise(make, keys(seeds, stream, n)) for n, make in enumerate(makes)]
-    shapes = [activation_shapes(model, state, data.x_train) for model, state in starts]
+    starts = [begun(make, data, recipe, keys(seeds, stream, n)) for n, make in enumerate(makes)]
+    shapes = [shape for _, _, shape in starts]
     codes = _code_channels(recipe.terms, shapes, code)
 
     neutral = tuple(one._replace(weight=1.0) for one in recipe.terms)
@@ -121,8 +130,8 @@ def mutual(
     beside, past, coders = initialise(extras, keys(seeds, stream, BESIDE))
     done = train(
         _Loss(recipe, reconstruction_weight),
-        Cohort(tuple(model for model, _ in starts), beside, coders),
-        (tuple(state for _, state in starts), past),
+        Cohort(tuple(model for model, _, _ in starts), beside, coders),
+        (tuple(state for _, state, _ in starts), past),
         {
             "x": jnp.asarray(data.x_train),
             "targets": jnp.asarray(one_hot(data.given, data.classes)),

@@ -19,12 +19,12 @@ import numpy as np
 from hilbertsd import inputs as check
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.checkpoint import as_json, described, fingerprint, made_by, require_same
+from hilbertsd.nets.protocol import Make
 from hilbertsd.nets.supervised import Training
 from hilbertsd.nets.training import keys
 from hilbertsd.objectives import objective
 from hilbertsd.progress import counted
 from hilbertsd.schemes.distillation import (
-    Make,
     Recipe,
     Student,
     accuracy,
@@ -36,7 +36,7 @@ from hilbertsd.schemes.distillation import (
 )
 from hilbertsd.schemes.intervals import Interval, gains
 from hilbertsd.schemes.teachers import observe
-from hilbertsd.schemes.terms import Term, teacher_part, term
+from hilbertsd.schemes.terms import Term, checked_terms, teacher_part, term
 from hilbertsd.storage import replacing
 
 if TYPE_CHECKING:
@@ -173,7 +173,14 @@ def compare_objectives(
 
     Examples
     --------
-    See the page on schemes of the documentation.
+    >>> from hilbertsd import datasets
+    >>> from hilbertsd.nets import mlp
+    >>> found = compare_objectives(
+    ...     lambda key: mlp(64, 10, (9,), key=key), lambda key: mlp(64, 10, (4,), key=key),
+    ...     datasets.digit_images(50), {"fkd": (suggested("fkd"),)},
+    ...     Training(loss="cross-entropy", steps=5), seeds=[0, 1])
+    >>> list(found.accuracy), found.accuracy["fkd"].shape
+    (['teacher', 'alone', 'fkd'], (2,))
     """
     training = Training(loss="cross-entropy") if training is None else training
     seeds = check.whole_numbers("seeds", seeds, distinct=True)
@@ -181,7 +188,7 @@ def compare_objectives(
     if wrong := {ALONE, TEACHER, Path(MANIFEST).stem} & set(terms):
         raise HilbertSDError(f"an objective cannot be called {sorted(wrong)[0]!r}.")
     recipes = {ALONE: Recipe((), training)} | {
-        name: Recipe(tuple(found), training, own_weight) for name, found in terms.items()
+        name: Recipe(checked_terms(found), training, own_weight) for name, found in terms.items()
     }
     _require_fitting(make_teacher, make_student, data, recipes)
     kept = None if folder is None else Measured(Path(folder))

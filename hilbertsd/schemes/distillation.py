@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,22 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from hilbertsd import inputs as check
+from hilbertsd.datasets.classification import Classification, classification_set
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.blocks import AXIS, Activations
 from hilbertsd.nets.losses import LOSSES, squared_norm
+from hilbertsd.nets.protocol import Make, activation_shapes, made
 from hilbertsd.nets.supervised import Training, chosen_optimizer, network_outputs, one_hot
 from hilbertsd.nets.training import initialise, keys, train
 from hilbertsd.objectives import objective
 from hilbertsd.schemes import beside as besides
 from hilbertsd.schemes.beside import Beside, Kept
-from hilbertsd.schemes.teachers import Noise, noisy
+from hilbertsd.schemes.teachers import Noise, constant, noisy
 from hilbertsd.schemes.terms import Term, checked_terms, student_part, teacher_part
 
-if TYPE_CHECKING:
-    from hilbertsd.datasets import Classification
-
 Array = Any
-Make = Callable[[Array], tuple[Any, Any]]
 
 BESIDE = 1_000_033
 """Folded into the keys of what is learned beside a student, so that its own start stays."""
@@ -39,14 +37,25 @@ def _training() -> Training:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a student learns from: own_weight · its own loss + Σ weight · objective + decay."""
+    """What a student learns from: own_weight · its own loss + Σ weight · objective + decay.
+
+    Attributes
+    ----------
+    terms
+        What is learned from the teacher, each made by `term`; one may come alone. Those of weight
+        0 are left out.
+    training
+        Own loss (by default cross-entropy), optimiser, steps, weight decay of the network.
+    own_weight
+        0 or more.
+    noise
+        On the teacher's logits; by default none.
+    """
 
     terms: tuple[Term, ...] = ()
     training: Training = field(default_factory=_training)
-    """Own loss (by default cross-entropy), optimiser, steps, weight decay of the network."""
     own_weight: float = 1.0
     noise: Noise | None = None
-    """On the teacher's logits."""
 
     def __post_init__(self) -> None:
         terms = checked_terms(self.terms)
@@ -54,21 +63,33 @@ class Recipe:
         check.nonnegative("own_weight", self.own_weight)
         if self.own_weight == 0 and not terms:
             raise HilbertSDError("own_weight=0 and no term of positive weight leave nothing.")
+        for name, kind in (("training", Training), ("noise", Noise | None)):
+            if not isinstance(given := getattr(self, name), kind):
+                raise HilbertSDError(
+                    f"{name} must be a {name.capitalize()}, got {type(given).__name__}."
+                )
         if self.training.stop_at is not None:
             raise HilbertSDError("students are trained for their steps; leave stop_at out.")
-        if self.noise is not None:
-            object.__setattr__(self, "noise", Noise(*self.noise).checked())
 
 
 class Student(NamedTuple):
-    """Trained networks, stacked over the seeds, and what was learned beside them."""
+    """Trained networks, stacked over the seeds, and what was learned beside them.
+
+    Attributes
+    ----------
+    model, state
+        The networks: every array has the S seeds as first axis. `accuracy` and `observe` take the
+        two; `hilbertsd.nets.member` picks one network.
+    beside
+        What each term of positive weight learned.
+    losses
+        (S, steps) of each step's minibatch, all terms and the decay.
+    """
 
     model: Any
     state: Any
     beside: tuple[Beside, ...]
-    """One a term of positive weight."""
     losses: np.ndarray
-    """(S, steps) of each step's minibatch, all terms and the decay."""
 
 
 class Pupil(eqx.Module):
@@ -100,7 +121,8 @@ def distill(
     Parameters
     ----------
     make : callable
-        ``make(key) -> (model, state)`` of the student.
+        ``make(key) -> (model, state)`` of the student, a network of `hilbertsd.nets` or your own
+        (`hilbertsd.nets.Activations`).
     data : Classification
         The student's points and given labels.
     teacher : Activations, optional
@@ -122,15 +144,25 @@ def distill(
     Raises
     ------
     HilbertSDError
-        If student, teacher and an objective do not go together, or a loss is not finite.
+        If student, teacher, data and an objective do not go together, or a loss is not finite.
 
     Examples
     --------
-    See the page on schemes of the documentation.
+    >>> from hilbertsd import datasets
+    >>> from hilbertsd.nets import mlp
+    >>> from hilbertsd.schemes import observe, term
+    >>> data = datasets.digit_images(50)
+    >>> training = Training(loss="cross-entropy", steps=5)
+    >>> teacher = distill(lambda key: mlp(64, 10, (9,), key=key), data, None, Recipe((), training),
+    ...                   seeds=[0, 1])
+    >>> said = observe(teacher.model, teacher.state, data.x_train)
+    >>> recipe = Recipe(term("fkd", 3.0), training)
+    >>> student = distill(lambda key: mlp(64, 10, (4,), key=key), data, said, recipe, seeds=[0, 1])
+    >>> student.losses.shape, accuracy(student.model, student.state, data).shape
+    ((2, 5), (2,))
     """
     for_start, for_order = jax.vmap(jax.random.split, out_axes=1)(keys(seeds, stream))
-    model, state = initialise(make, for_start)
-    seen = activation_shapes(model, state, data.x_train)
+    model, state, seen = begun(make, data, recipe, for_start)
     parts, axis = _teacher_data(teacher, recipe.terms, len(data.given), len(for_start))
     terms = tuple(zip(recipe.terms, parts, strict=True))
     lead = 1 if axis is None else 2
@@ -165,7 +197,29 @@ def distill(
 
 
 def accuracy(model: Any, state: Any, data: Classification) -> np.ndarray:
-    """Return the share of test points whose largest output is at the label, (S,)."""
+    """Return the share of test points whose largest output is at the label, (S,).
+
+    Parameters
+    ----------
+    model, state : pytrees
+        S networks, such as ``student.model`` and ``student.state``.
+    data : Classification
+        Whose test points are taken.
+
+    Raises
+    ------
+    HilbertSDError
+        If the networks cannot be called with the test points.
+
+    Examples
+    --------
+    >>> from hilbertsd import datasets
+    >>> from hilbertsd.nets import mlp
+    >>> networks = initialise(lambda key: mlp(64, 10, (4,), key=key), keys([0, 1, 2]))
+    >>> accuracy(*networks, datasets.digit_images(50)).shape
+    (3,)
+    """
+    classification_set(data)
     outputs = network_outputs(model, state, data.x_test)
     return np.mean(outputs.argmax(axis=-1) == data.y_test, axis=-1)
 
@@ -183,6 +237,44 @@ class _Loss(NamedTuple):
             value, self.recipe, model.beside, past, seen, batch["teacher"], batch["index"], key
         )
         return value, (network_state, past)
+
+
+# --- the beginning of a scheme, shared by all
+
+
+def begun(
+    make: Make, data: Classification, recipe: Recipe, keys: Array
+) -> tuple[Any, Any, Activations]:
+    """Return networks of every key, their states, and the shapes of what they compute."""
+    require_task(data, recipe)
+    model, state = made(make, keys)
+    seen = activation_shapes(model, state, data.x_train)
+    if seen.outputs.shape != (data.classes,):
+        raise HilbertSDError(
+            f"the network has {seen.outputs.shape[0]} outputs and data {data.classes} classes; "
+            f"make it with {data.classes} outputs."
+        )
+    return model, state, seen
+
+
+def require_task(data: Any, recipe: Any) -> None:
+    """Raise if what is learned, and from what, is something else."""
+    classification_set(data)
+    if not isinstance(recipe, Recipe):
+        raise HilbertSDError(
+            f"recipe must be a Recipe, got {type(recipe).__name__}; it is made of terms and a "
+            "training by Recipe(terms, training)."
+        )
+
+
+def several(makes: Any) -> Sequence[Make]:
+    """Return functions that make networks, if they come in a list."""
+    if not isinstance(makes, list | tuple):
+        raise HilbertSDError(
+            f"makes must be a list of functions of a key, such as [large, small], got "
+            f"{type(makes).__name__}."
+        )
+    return makes
 
 
 # --- the parts of a loss, shared by the schemes
@@ -270,21 +362,6 @@ def beside_all(
     return initialise(start, keys) if jax.tree.leaves(found) else found
 
 
-def activation_shapes(model: Any, state: Any, x: Any) -> Activations:
-    """Return shapes of what stacked networks compute at one point, as `jax.ShapeDtypeStruct`s."""
-
-    def of_one(model: Any, state: Any, point: Array) -> Activations:
-        return eqx.nn.inference_mode(model).activations(point, state)[0]
-
-    stacked = eqx.filter_eval_shape(
-        eqx.filter_vmap(of_one, in_axes=(eqx.if_array(0), eqx.if_array(0), None)),
-        model,
-        state,
-        jnp.asarray(x[0]),
-    )
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), stacked)
-
-
 def student_shape(one: Term, seen: Activations) -> Any:
     """Return the shape of the student's part, without the batch."""
     batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), seen)
@@ -304,7 +381,7 @@ def _teacher_data(
         return (), None
     if teacher is None:
         raise HilbertSDError("the recipe has terms, and there is no teacher: pass observe(...).")
-    found = jax.tree.map(jnp.asarray, teacher)
+    found = jax.tree.map(jnp.asarray, constant("teacher", teacher))
     lead = found.outputs.shape[:2]
     if lead not in ((count, samples), (1, samples)):
         raise HilbertSDError(

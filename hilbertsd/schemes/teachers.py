@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,6 +16,7 @@ from jax import lax
 from hilbertsd import inputs as check
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.blocks import Activations
+from hilbertsd.nets.protocol import activation_shapes
 from hilbertsd.nets.supervised import POINTS
 from hilbertsd.nets.training import applied
 
@@ -50,6 +52,11 @@ def observe(
     Activations
         Each array (S, K, ...).
 
+    Raises
+    ------
+    HilbertSDError
+        If the networks do not offer their activations, or cannot be called with the points.
+
     Examples
     --------
     >>> from hilbertsd.nets import initialise, keys, mlp
@@ -58,6 +65,7 @@ def observe(
     >>> found.features.shape, found.outputs.shape
     ((2, 5, 4), (2, 5, 2))
     """
+    activation_shapes(model, state, x)
     return applied(_observed, model, state, jnp.asarray(x), seeds_in, devices)
 
 
@@ -70,6 +78,16 @@ def batch_activations(model: Any, state: Any, x: Array) -> Activations:
 def _observed(model: Any, state: Any, x: Array) -> Activations:
     model = eqx.nn.inference_mode(model)
     return lax.map(lambda point: model.activations(point, state)[0], x, batch_size=POINTS)
+
+
+def constant(name: str, said: Any) -> Activations:
+    """Return what a teacher says, if that is what it is."""
+    if not isinstance(said, Activations):
+        raise HilbertSDError(
+            f"{name} must be what networks say at the training points, got "
+            f"{type(said).__name__}; pass observe(student.model, student.state, data.x_train)."
+        )
+    return said
 
 
 def ensemble(
@@ -107,7 +125,12 @@ def ensemble(
     >>> np.round(np.exp(both.outputs), 3).tolist(), float((both.features ** 2).sum().round(6))
     ([[[0.625, 0.375]]], 2.5)
     """
-    found = list(members)
+    if isinstance(members, Activations) or not isinstance(members, Iterable):
+        raise HilbertSDError(
+            f"members must be several teachers, such as [first, second], got one "
+            f"{type(members).__name__}."
+        )
+    found = [constant("a member", one) for one in members]
     check.one_of("kernel", kernel, KERNELS)
     if not found:
         raise HilbertSDError("an ensemble needs at least one member.")
@@ -139,21 +162,28 @@ def _unit(rows: Array) -> Array:
     return rows / jnp.maximum(norm, np.finfo(np.float32).tiny)
 
 
-class Noise(NamedTuple):
-    """Gaussian noise on a teacher's logits, drawn anew in every step (`noisy`)."""
+@dataclass(frozen=True)
+class Noise:
+    """Gaussian noise on a teacher's logits, drawn anew in every step (`noisy`).
+
+    Attributes
+    ----------
+    fraction
+        Probability that a sample's logits are disturbed, the paper's α.
+    deviation
+        σ.
+    kind
+        "additive" or "multiplicative".
+    """
 
     fraction: float = 0.5
-    """Probability that a sample's logits are disturbed, the paper's α."""
     deviation: float = 1.0
-    """σ."""
     kind: str = "additive"
 
-    def checked(self) -> Noise:
-        """Return the same, or raise `HilbertSDError`."""
-        check.one_of("kind", self.kind, NOISES)
+    def __post_init__(self) -> None:
         check.rate("fraction", self.fraction)
         check.nonnegative("deviation", self.deviation)
-        return self
+        check.one_of("kind", self.kind, NOISES)
 
 
 def noisy(outputs: Array, noise: Noise, key: Array) -> Array:

@@ -5,23 +5,36 @@ from __future__ import annotations
 import inspect
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from hilbertsd import inputs as check
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.blocks import Activations
-from hilbertsd.objectives import halves, objective
+from hilbertsd.objectives import contrastive_heads, contrastive_memory, halves, objective
 
 Array = Any
 
 
 class Term(NamedTuple):
-    """weight · objective(student, teacher), at one place of each."""
+    """weight · objective(student, teacher), at one place of each; made by `term`.
+
+    Attributes
+    ----------
+    objective
+        Its name.
+    weight
+        0 or more.
+    settings
+        The objective's own arguments, (name, value) sorted by name.
+    student_stage, teacher_stage
+        Which of a network's maps is compared; None: the features, or the last maps.
+    """
 
     objective: str
     weight: float
     settings: tuple[tuple[str, Any], ...]
-    """The objective's own arguments, sorted by name."""
     student_stage: int | None
-    """Which of the network's maps; None: the features, or the last maps."""
     teacher_stage: int | None
 
 
@@ -49,12 +62,14 @@ def term(
         features, one on maps the last maps. "fsp" takes the first and the last maps, and objectives
         on logits the outputs, always.
     **settings
-        Keyword arguments of the objective, such as ``temperature=2.0``.
+        Keyword arguments of the objective, such as ``temperature=2.0``. "kd" compares predictions
+        alone: its loss on labels is the student's own, `Recipe`'s ``own_weight``.
 
     Raises
     ------
     HilbertSDError
-        If there is no such objective or setting, or the weight is below 0 or not finite.
+        If there is no such objective or setting, the weight is below 0 or not finite, or the
+        objective refuses a setting.
 
     Examples
     --------
@@ -74,12 +89,45 @@ def term(
             )
         if not isinstance(value, float | int | str | bool):
             raise HilbertSDError(f"{key} must be a number or a word, got {value!r}.")
+    if name == "kd" and settings.get("imitation_weight", 1) != 1:
+        raise HilbertSDError(
+            "a term sees no labels, so imitation_weight of kd stays 1; (1 - w) · cross-entropy + "
+            "w · kd is Recipe((term('kd', w),), own_weight=1 - w)."
+        )
+    if settings:
+        _tried(name, settings)
     for label, stage in (("student_stage", student_stage), ("teacher_stage", teacher_stage)):
         if stage is not None and entry.takes in ("logits", "two maps"):
             raise HilbertSDError(f"{name} takes {entry.takes}; leave {label} out.")
         if stage is not None and (isinstance(stage, bool) or not isinstance(stage, int)):
             raise HilbertSDError(f"{label} must be a whole number, got {stage!r}.")
     return Term(name, float(weight), tuple(sorted(settings.items())), student_stage, teacher_stage)
+
+
+def _tried(name: str, settings: dict[str, Any]) -> None:
+    """Let the objective refuse settings at once: ask for its shape on a batch of four."""
+    entry, key = objective(name), jax.random.key(0)
+
+    def value() -> Array:
+        rows, maps = jnp.ones((4, 3)), jnp.ones((4, 2, 2, 2))
+        seen = {"logits": rows, "features": rows, "two maps": (maps, maps)}.get(entry.takes, maps)
+        needed = {
+            "weights": jnp.ones((3, 3)),
+            "raw_variance": jnp.ones(3),
+            "heads": contrastive_heads(3, 3, key=key, width=2),
+            "memory": contrastive_memory(4, key=key, width=2),
+            "positives": jnp.arange(4),
+            "negatives": jnp.zeros((4, 2), int),
+        }
+        return entry.function(seen, seen, *(needed[part] for part in entry.needs), **settings)
+
+    try:
+        jax.eval_shape(value)
+    except HilbertSDError:
+        raise
+    except (TypeError, ValueError) as error:
+        said = ", ".join(f"{key}={one!r}" for key, one in settings.items())
+        raise HilbertSDError(f"{name} cannot be computed with {said}: {error}") from None
 
 
 def student_part(one: Term, found: Activations) -> Any:
@@ -117,10 +165,15 @@ def _part(one: Term, found: Activations, stage: int | None) -> Any:
 
 
 def checked_terms(terms: Any) -> tuple[Term, ...]:
-    """Return the terms that count, those of positive weight."""
-    found = tuple(terms)
-    for one in found:
+    """Return the terms that count, those of positive weight; one term may come alone."""
+    if isinstance(terms, Term):
+        terms = (terms,)
+    if not isinstance(terms, list | tuple):
+        raise HilbertSDError(
+            f"terms must be a tuple of terms, such as (term('fkd', 3.0),), got "
+            f"{type(terms).__name__}."
+        )
+    for one in terms:
         if not isinstance(one, Term):
             raise HilbertSDError(f"a term is made by term(name, weight), got {one!r}.")
-    check.whole_number("number of terms", len(found))
-    return tuple(one for one in found if one.weight > 0)
+    return tuple(one for one in terms if one.weight > 0)

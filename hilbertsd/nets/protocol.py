@@ -97,8 +97,8 @@ def _at_a_point(function: Callable[..., Any], model: Any, state: Any, x: Array) 
         raise
     except (TypeError, ValueError, IndexError) as error:
         raise HilbertSDError(
-            f"{type(model).__name__} cannot be called with a point of shape {point.shape} and its "
-            f"state; make it for points of that shape ({error})"
+            f"{type(model).__name__} fails at one point of shape {point.shape}: {error} A network "
+            "takes (x, state), x without an axis for the batch, and must be made for such points."
         ) from error
     return jax.tree.map(
         lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) if hasattr(a, "shape") else a, found

@@ -112,10 +112,9 @@ def mutual(
     >>> from hilbertsd.schemes import term
     >>> data = datasets.digit_images(50)
     >>> recipe = Recipe(term("kd", temperature=1.0), Training(loss="cross-entropy", steps=5))
-    >>> makes = [lambda key, p=width: mlp(64, 10, (p,), key=key) for width in (4, 9)]
-    >>> first, second = mutual(makes, data, recipe, seeds=[0, 1])
-    >>> first.model.dense.weight.shape, second.model.dense.weight.shape
-    ((2, 10, 4), (2, 10, 9))
+    >>> cohort = mutual([lambda key: mlp(64, 10, (4,), key=key)] * 2, data, recipe, seeds=[0, 1])
+    >>> [student.model.dense.weight.shape for student in cohort]
+    [(2, 10, 4), (2, 10, 4)]
     """
     count = len(several(makes))
     if count < 2:

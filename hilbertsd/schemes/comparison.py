@@ -125,7 +125,7 @@ def compare_objectives(
     make_teacher: Make,
     make_student: Make,
     data: Classification,
-    terms: Mapping[str, Sequence[Term]] | Sequence[str],
+    terms: Mapping[str, Sequence[Term] | Term] | Sequence[str],
     training: Training | None = None,
     *,
     own_weight: float = 1.0,
@@ -146,8 +146,8 @@ def compare_objectives(
     data : Classification
         Whose training points both see.
     terms : mapping or sequence of str
-        Name to the terms added to the students' own loss; or names of objectives, each with its
-        `suggested` weight.
+        Name to the terms added to the students' own loss, where one may come alone; or names of
+        objectives, each with its `suggested` weight.
     training : Training, optional
         Of teachers and students; by default cross-entropy.
     own_weight : float
@@ -175,10 +175,10 @@ def compare_objectives(
     --------
     >>> from hilbertsd import datasets
     >>> from hilbertsd.nets import mlp
-    >>> found = compare_objectives(
-    ...     lambda key: mlp(64, 10, (9,), key=key), lambda key: mlp(64, 10, (4,), key=key),
-    ...     datasets.digit_images(50), {"fkd": (suggested("fkd"),)},
-    ...     Training(loss="cross-entropy", steps=5), seeds=[0, 1])
+    >>> def make(key):
+    ...     return mlp(64, 10, (4,), key=key)
+    >>> found = compare_objectives(make, make, datasets.digit_images(50), {"fkd": suggested("fkd")},
+    ...                            Training(loss="cross-entropy", steps=5), seeds=[0, 1])
     >>> list(found.accuracy), found.accuracy["fkd"].shape
     (['teacher', 'alone', 'fkd'], (2,))
     """
@@ -226,7 +226,9 @@ def compare_objectives(
     )
 
 
-def _by_name(terms: Mapping[str, Sequence[Term]] | Sequence[str]) -> Mapping[str, Sequence[Term]]:
+def _by_name(
+    terms: Mapping[str, Sequence[Term] | Term] | Sequence[str],
+) -> Mapping[str, Sequence[Term] | Term]:
     if isinstance(terms, Mapping):
         return terms
     names = list(terms) if isinstance(terms, list | tuple) else []

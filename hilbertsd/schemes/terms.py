@@ -127,7 +127,7 @@ def _tried(name: str, settings: dict[str, Any]) -> None:
         raise
     except (TypeError, ValueError) as error:
         said = ", ".join(f"{key}={one!r}" for key, one in settings.items())
-        raise HilbertSDError(f"{name} cannot be computed with {said}: {error}") from None
+        raise HilbertSDError(f"{name} cannot be computed with {said}: {error}") from error
 
 
 def student_part(one: Term, found: Activations) -> Any:

@@ -26,8 +26,8 @@ from hilbertsd.schemes import (  # noqa: E402
     term,
 )
 from hilbertsd.schemes import beside as besides  # noqa: E402
+from hilbertsd.nets.protocol import activation_shapes  # noqa: E402
 from hilbertsd.schemes.distillation import (  # noqa: E402
-    activation_shapes,
     started,
     student_shape,
     with_terms,

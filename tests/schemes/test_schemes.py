@@ -139,15 +139,15 @@ def test_the_mean_teacher_is_the_closed_form_of_its_average():
     for t, weights in enumerate(leaves):
         for e, w in zip(expected, weights, strict=True):
             e += (1 - d) * d ** (steps - t) * w
-    assert_near(last.teacher, expected)
-    assert np.abs(arrays(last.teacher)[0] - arrays(last.student.model)[0]).max() > 1e-3
+    assert_near(last.teacher.model, expected)
+    assert np.abs(arrays(last.teacher.model)[0] - arrays(last.student.model)[0]).max() > 1e-3
 
 
 def test_an_average_without_memory_teaches_nothing():
     """d = 0: the teacher is the student, KL and its gradient vanish."""
     recipe = Recipe((term("kd", 5.0, temperature=1.0),), FULL)
     found = schemes.mean_teacher(small, DATA, recipe, decay=0.0, seeds=[0])
-    assert_same(found.teacher, found.student.model)
+    assert_same(found.teacher.model, found.student.model)
     start = jax.vmap(jax.random.split, out_axes=1)(nets.keys([0], 0))[0]
     model = at(nets.initialise(small, start)[0])
     own = -jax.nn.log_softmax(logits(model))[jnp.arange(40), DATA.given].mean()

@@ -1,6 +1,7 @@
 """One student and a constant teacher: what is minimised, and that every objective can be."""
 
 import dataclasses
+import inspect
 
 import numpy as np
 import pytest
@@ -14,19 +15,23 @@ from small import DATA, TRAINING, images, large, normalised, small  # noqa: E402
 
 from hilbertsd import nets, objectives  # noqa: E402
 from hilbertsd.errors import HilbertSDError  # noqa: E402
+from hilbertsd.nets.protocol import activation_shapes  # noqa: E402
 from hilbertsd.nets.supervised import one_hot  # noqa: E402
 from hilbertsd.schemes import (  # noqa: E402
     Noise,
     Recipe,
+    Student,
     accuracy,
     distill,
     ensemble,
+    generations,
+    mean_teacher,
+    mutual,
     noisy,
     observe,
     term,
 )
 from hilbertsd.schemes import beside as besides  # noqa: E402
-from hilbertsd.nets.protocol import activation_shapes  # noqa: E402
 from hilbertsd.schemes.distillation import (  # noqa: E402
     started,
     student_shape,
@@ -249,6 +254,9 @@ def test_what_does_not_go_together_is_refused(teacher):
     refused("no teacher", said=None)
     fewer = teacher._replace(outputs=teacher.outputs[..., :4])
     refused("has 10 of them, the teacher 4", "kd", said=fewer)
+    refused("has 9 outputs and data 10 classes", make=lambda key: nets.mlp(64, 9, key=key))
+    refused("fails at one point", make=lambda key: nets.mlp(63, 10, key=key))
+    refused("data must be a Classification, got tuple", data=(DATA.x_train, DATA.given))
     with pytest.raises(HilbertSDError, match="leave nothing"):
         Recipe((term("fkd", 0.0),), own_weight=0.0)
     with pytest.raises(HilbertSDError, match="own_weight must be a number, 0 or more, got '1'"):
@@ -257,5 +265,66 @@ def test_what_does_not_go_together_is_refused(teacher):
         Recipe(noise=Noise(1.5))
     with pytest.raises(HilbertSDError, match="stop_at"):
         Recipe(training=dataclasses.replace(TRAINING, stop_at=0.1))
-    with pytest.raises(HilbertSDError, match="at least one member"):
-        ensemble([])
+    with pytest.raises(HilbertSDError, match="noise must be a Noise, got tuple"):
+        Recipe(noise=(0.5, 1.0))
+    with pytest.raises(HilbertSDError, match="deviation"):
+        Noise(0.5, -1.0)
+    with pytest.raises(HilbertSDError, match="kind"):
+        Noise(0.5, 1.0, "mult")
+    for words, members in (
+        ("at least one member", []),
+        ("several teachers, such as .* got one Activations", teacher),
+        ("a member must be what networks say .* got Student", [Student(None, None, (), None)]),
+    ):
+        with pytest.raises(HilbertSDError, match=words):
+            ensemble(members)
+
+
+def test_what_a_scheme_takes_is_named(teacher):
+    recipe, seeds = Recipe(term("fkd"), TRAINING), [0, 1]
+    student = Student(*nets.initialise(small, nets.keys(seeds)), (), np.zeros((2, 0)))
+    for words, scheme in (
+        ("seeds must be several", lambda: distill(small, DATA, teacher, recipe, seeds=2)),
+        ("recipe must be a Recipe, got Training", lambda: distill(
+            small, DATA, teacher, TRAINING, seeds=seeds)),
+        ("teacher must be what networks say .* got Student", lambda: distill(
+            small, DATA, student, recipe, seeds=seeds)),
+        ("makes must be a list .* got function", lambda: mutual(small, DATA, recipe, seeds=seeds)),
+        ("makes must be a list", lambda: generations(small, DATA, recipe, seeds=seeds)),
+        ("recipe must be", lambda: generations([small], DATA, TRAINING, seeds=seeds)),
+        ("decay must be a number", lambda: mean_teacher(
+            small, DATA, recipe, decay="a", seeds=seeds)),
+        ("data must be", lambda: accuracy(student.model, student.state, (1, 2))),
+        ("Student is no network", lambda: observe(student, None, DATA.x_train)),
+    ):  # fmt: skip
+        with pytest.raises(HilbertSDError, match=words):
+            scheme()
+
+
+def test_terms_are_tried_when_they_are_made():
+    assert Recipe(term("fkd", 2.0)).terms == Recipe((term("fkd", 2.0),)).terms
+    for words, terms in (
+        ("terms must be a tuple .* got dict", {"fkd": term("fkd")}),
+        ("made by term.* got 'fkd'", ("fkd",)),
+    ):
+        with pytest.raises(HilbertSDError, match=words):
+            Recipe(terms)
+    for words, name, settings in (
+        ("own_weight=1 - w", "kd", {"imitation_weight": 0.5}),
+        ("foo", "cka_loss", {"foo": 1}),
+        ("norm_weight", "fkd", {"norm_weight": "a"}),
+        ("kernel", "fkd", {"kernel": "cubic"}),
+        ("base", "inheritance", {"base": "XX"}),
+        ("median", "cka_loss", {"kernel": "gaussian", "median": "mean"}),
+    ):
+        with pytest.raises(HilbertSDError, match=words):
+            term(name, **settings)
+
+
+def test_every_objective_keeps_its_settings_when_it_is_tried():
+    """The trial batch suits all: at their defaults, given as settings, none refuses."""
+    for name, entry in objectives.OBJECTIVES.items():
+        keywords = inspect.signature(entry.function).parameters.values()
+        defaults = {p.name: p.default for p in keywords if p.kind is p.KEYWORD_ONLY}
+        defaults.pop("normalisers", None)
+        assert dict(term(name, **defaults).settings) == defaults

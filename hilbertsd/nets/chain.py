@@ -31,7 +31,7 @@ from hilbertsd.nets.checkpoint import (
     starts_agree,
 )
 from hilbertsd.nets.losses import LOSSES
-from hilbertsd.nets.protocol import Make, made
+from hilbertsd.nets.protocol import Make
 from hilbertsd.nets.supervised import Curves, Training, fit, measure, network_outputs, one_hot
 from hilbertsd.nets.training import Trained, initialise, keys
 from hilbertsd.progress import counted

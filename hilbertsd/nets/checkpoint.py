@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -15,8 +14,8 @@ import jax
 import numpy as np
 
 from hilbertsd.errors import HilbertSDError
+from hilbertsd.nets.protocol import Make, made
 from hilbertsd.nets.supervised import network_outputs
-from hilbertsd.nets.training import initialise
 from hilbertsd.provenance import provenance
 from hilbertsd.storage import replacing
 
@@ -159,13 +158,13 @@ def described(data: Classification) -> dict[str, Any]:
     return {"name": data.name, "settings": data.settings, "digest": digest(*arrays)}
 
 
-def fingerprint(make: Callable[[Any], tuple[Any, Any]], key: Any, x: Any) -> list[float]:
+def fingerprint(make: Make, key: Any, x: Any) -> list[float]:
     """Return numbers that tell networks by their start: outputs at four points, and `sizes`.
 
     ``key`` has shape (1,). The same function may be written in other parameters, and learns
     differently then.
     """
-    model, state = initialise(make, key)
+    model, state = made(make, key)
     return [*network_outputs(model, state, x[:4]).ravel().tolist(), *sizes(model)]
 
 

@@ -29,6 +29,7 @@ from hilbertsd.schemes.distillation import (
     Student,
     accuracy,
     activated,
+    begun,
     distill,
     started,
     student_shape,
@@ -245,6 +246,11 @@ def _require_fitting(
     make_teacher: Make, make_student: Make, data: Classification, recipes: Mapping[str, Recipe]
 ) -> None:
     """Go once through every recipe's terms on the shapes of a batch, without computing any."""
+    key = jax.random.key(0)
+    for make in (make_teacher, make_student):
+        eqx.filter_eval_shape(
+            lambda keys, make=make: begun(make, data, recipes[ALONE], keys)[:2], key[None]
+        )
     size = len(data.given)
 
     def seen(make: Make, batch: int, key: Any) -> Activations:
@@ -261,7 +267,6 @@ def _require_fitting(
         index = jnp.arange(len(student.outputs))
         return with_terms(jnp.zeros(()), recipe, own, past, student, parts, index, key)
 
-    key = jax.random.key(0)
     for recipe in recipes.values():
         if recipe.terms:
             batch = min(recipe.training.batch or size, size)

@@ -22,6 +22,7 @@ from hilbertsd.schemes import (  # noqa: E402
     Recipe,
     Student,
     accuracy,
+    compare_objectives,
     distill,
     ensemble,
     generations,
@@ -295,6 +296,8 @@ def test_what_a_scheme_takes_is_named(teacher):
         ("decay must be a number", lambda: mean_teacher(
             small, DATA, recipe, decay="a", seeds=seeds)),
         ("data must be", lambda: accuracy(student.model, student.state, (1, 2))),
+        ("must return .model, state., got Network", lambda: compare_objectives(
+            small, lambda key: small(key)[0], DATA, {"fkd": term("fkd")}, seeds=seeds)),
         ("Student is no network", lambda: observe(student, None, DATA.x_train)),
     ):  # fmt: skip
         with pytest.raises(HilbertSDError, match=words):

@@ -96,7 +96,7 @@ def test_what_the_shapes_forbid_is_refused_before_training(monkeypatch, tmp_path
         (large, small, term("at"), "at compares maps"),
         (images, images, term("vid", teacher_stage=0), r"teacher \(8, 4, 4, 4\)"),  # in the loss
         (images, images, term("sp", student_stage=5), "stage 5 of a network with 2 maps"),
-        (fewer, small, term("kd"), "student has 10 of them, the teacher 9"),
+        (fewer, small, term("kd"), "has 9 outputs and data 10 classes"),
     ):
         with pytest.raises(HilbertSDError, match=words):
             compare_objectives(

@@ -31,6 +31,7 @@ from hilbertsd.nets.supervised import POINTS
 from hilbertsd.nets.training import Trained, applied, initialise, keys, train
 from hilbertsd.objectives import reconstruction
 from hilbertsd.schemes.coders import Coder
+from hilbertsd.schemes.teachers import constant
 from hilbertsd.schemes.terms import Term, term
 
 Array = Any
@@ -75,13 +76,19 @@ def autoencoder(
 
     Examples
     --------
-    See the page on schemes of the documentation.
+    >>> import numpy as np
+    >>> maps = np.random.default_rng(0).normal(size=(1, 20, 4, 3, 3)).astype(np.float32)
+    >>> found = autoencoder(maps, code=2, seeds=[0, 1], steps=5, batch=None)
+    >>> found.losses.shape, found.model.encode.second.bias.shape
+    ((2, 5), (2, 2))
     """
+    seeds = check.whole_numbers("seeds", seeds, distinct=True)
     found = jnp.asarray(maps)
     if found.ndim != 5 or found.shape[0] not in (1, len(seeds)):
+        several = "" if len(seeds) == 1 else f"({len(seeds)}, K, C, H, W) or "
         raise HilbertSDError(
-            f"maps must have shape ({len(seeds)}, K, C, H, W) or (1, K, C, H, W), got "
-            f"{found.shape}: take a convolutional teacher."
+            f"maps must have shape {several}(1, K, C, H, W), got {found.shape}: take a "
+            "convolutional teacher's, observe(...).maps[-1]."
         )
     start = _Start(found.shape[2], check.whole_number("code", code, least=1))
     shared = found.shape[0] == 1
@@ -110,7 +117,17 @@ def coded(teacher: Activations, coder: Any, *, stage: int = -1) -> Activations:
         Stacked over S seeds, ``autoencoder(...).model``.
     stage : int
         Whose maps the auto-encoder was trained on.
+
+    Raises
+    ------
+    HilbertSDError
+        If the teacher is no `Activations` or the coder no `Coder`.
     """
+    constant("teacher", teacher)
+    if not isinstance(coder, Coder):
+        raise HilbertSDError(
+            f"coder must be a Coder, got {type(coder).__name__}: pass autoencoder(...).model."
+        )
     maps = jnp.asarray(teacher.maps[stage])
     if maps.shape[0] == 1:
         codes = applied(_encoded, coder, None, maps[0])

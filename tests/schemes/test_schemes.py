@@ -247,6 +247,15 @@ def test_paraphrasers_by_squared_error(taught):
         schemes.autoencoder(taught.maps[-1], code=3, seeds=[0, 1], error="L2")
 
 
+def test_what_is_no_coder_and_no_map_is_refused(taught, coder):
+    with pytest.raises(HilbertSDError, match=r"pass autoencoder\(\.\.\.\)\.model"):
+        schemes.coded(taught, coder)
+    with pytest.raises(HilbertSDError, match="seeds must be several whole numbers"):
+        schemes.autoencoder(taught.maps[-1], code=3, seeds=2)
+    with pytest.raises(HilbertSDError, match="take a convolutional teacher's"):
+        schemes.autoencoder(taught.features, code=3, seeds=[0, 1])
+
+
 def test_channel_means_need_no_translator():
     one = term("ft", factor="channel mean")
     shapes = (4, 2, 2), (6, 2, 2), jax.random.key(0)

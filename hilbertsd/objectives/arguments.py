@@ -13,29 +13,47 @@ import numpy as np
 from hilbertsd.errors import HilbertSDError
 
 Array = Any
+FLOATS = {"float32", "float64"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def objective(function: F) -> F:
-    """Let float64 stay float64 where JAX's double precision is off.
+    """Let float64 stay float64 where JAX's double precision is off, if no argument is traced.
 
-    NumPy's float64 then comes back as NumPy's. Beside a JAX array of float32 it is rounded to that,
-    as always in JAX.
+    NumPy's float64 and lists of numbers then come back as NumPy's. Beside a JAX array of float32
+    they are rounded to that, as always in JAX. The switch of precision must not be turned within a
+    trace: traced arguments keep the precision that JAX gave them, and what is made of constants
+    alone is evaluated at once.
     """
 
     @functools.wraps(function)
     def in_precision(*args: Any, **kwargs: Any) -> Any:
         leaves = jax.tree.leaves((args, kwargs))
-        arrays = [x for x in leaves if isinstance(x, np.ndarray | jax.Array)]
-        on_jax = [x.dtype for x in arrays if isinstance(x, jax.Array)]
-        wide = any(x.dtype == np.float64 for x in arrays) and np.float32 not in on_jax
-        if jax.config.read("jax_enable_x64") or not wide:
+        if jax.config.read("jax_enable_x64"):
             return function(*args, **kwargs)
-        with jax.enable_x64(True):
+        if traced := [x.dtype for x in leaves if isinstance(x, jax.core.Tracer)]:
+            if np.float64 in traced:
+                raise HilbertSDError(
+                    "a float64 array of JAX is traced where JAX's double precision is off; put "
+                    "`with jax.enable_x64(True)` around the transformation too"
+                )
+            return function(*args, **kwargs)
+        on_jax = {x.dtype.name for x in leaves if isinstance(x, jax.Array)} & FLOATS
+        wide = any(map(_float64, (*leaves, *args, *kwargs.values())))
+        if "float32" in on_jax or not wide:
+            return function(*args, **kwargs)
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True):
             result = function(*args, **kwargs)
         return result if on_jax else jax.tree.map(lambda x: np.asarray(x)[()], result)
 
     return cast(F, in_precision)
+
+
+def _float64(value: Any) -> bool:
+    """Whether a value is an array of float64, or a list of numbers that NumPy makes one."""
+    if isinstance(value, list):
+        return any(isinstance(x, float) for x in jax.tree.leaves(value))
+    return isinstance(value, np.ndarray | jax.Array) and value.dtype == np.float64
 
 
 def floating(name: str, value: Array) -> Array:

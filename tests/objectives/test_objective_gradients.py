@@ -10,8 +10,6 @@ from cases import CASES, batch, features
 from evaluation import QUICK, STEP, degenerate, evaluated, evaluated_alone
 from problems import assert_close
 
-from hilbertsd import objectives
-
 DIFFERENCE = 1e-7
 """Relative to gradient and step: h² of the third derivative, and rounding over h."""
 SINGLE = 2e-4
@@ -98,16 +96,3 @@ def test_a_plain_norm_is_caught():
     """The guarded norms are needed: without them the gradient at zero is not finite."""
     gradient = jax.grad(lambda x: jnp.linalg.norm(x))(jnp.zeros(3))
     assert not np.isfinite(gradient).any()
-
-
-def test_numpy_and_jax_arrays_keep_their_precision():
-    s, t = batch(CASES["fitnet"])
-    assert isinstance(objectives.fitnet(s, t), np.float64)
-    assert objectives.fitnet(np.float32(s), np.float32(t)).dtype == np.float32
-    assert objectives.fitnet(jnp.asarray(s, "float32"), t).dtype == np.float32
-    with jax.enable_x64(True):
-        wide = jnp.asarray(s)
-        assert objectives.fitnet(wide, t).dtype == np.float64
-        assert objectives.fitnet(np.float32(s), np.float32(t)).dtype == np.float32
-    assert objectives.fitnet(wide, t).dtype == np.float64
-    assert not jax.config.jax_enable_x64

@@ -104,7 +104,7 @@ def gaussian(K: Array, bandwidth: float = 1.0, median: str = "entries") -> Array
         the "pairs" i ≠ j. It is differentiated. A median of zero (half of the batch coincides)
         gives the constant kernel 1.
     """
-    d2 = squared_distances(K)
+    d2 = squared_distances(scaled(floating("K", K)))
     if inputs.one_of("median", median, ("entries", "pairs")) == "pairs" and len(d2) > 1:
         middle = jnp.median(d2[np.triu_indices(len(d2), 1)])
     else:
@@ -296,8 +296,9 @@ def rkd_distance(K_s: Array, K_t: Array) -> Array:
     r"""Return the relational loss of distances, the mean over B² of huber(d_s/μ_s − d_t/μ_t).
 
     huber(x) = x²/2 for |x| < 1, |x| − 1/2 above (smooth L1 with β = 1). d_ij is the distance of
-    samples i ≠ j, its square clamped at 1e-12; d_ii = 0. μ is the mean of the B(B − 1) positive
-    entries, and is differentiated.
+    samples i ≠ j, its square clamped at 1e-12, as published; d_ii = 0. μ is the mean of the
+    B(B − 1) positive entries, and is differentiated. One scale of all features changes nothing as
+    long as distances stay above 1e-6; where all are below, all count as equal.
 
     Parameters
     ----------
@@ -323,8 +324,9 @@ def rkd_angle(K_s: Array, K_t: Array) -> Array:
     r"""Return the relational loss of angles, the mean over B³ of huber(cos_s − cos_t).
 
     cos_ijk = (x_j − x_i)·(x_k − x_i)/(d_ij d_ik), the cosine at vertex i; its numerator is
-    K_jk − K_ij − K_ik + K_ii. It is 0 where i = j, i = k, or two of the points coincide
-    (d² <= 1e-12, or no more than rounding).
+    K_jk − K_ij − K_ik + K_ii. It is 0 where i = j, i = k, or two of the points coincide (d² no
+    more than rounding). The authors' code has a least length of 1e-12 there; here one scale of all
+    features changes nothing.
 
     Parameters
     ----------
@@ -386,7 +388,7 @@ def _relative_distances(K: Array) -> Array:
 
 
 def _cosines(K: Array) -> Array:
-    d2 = squared_distances(K)
-    inverse = inverse_root(d2, above=CLAMP)
+    K = scaled(K)
+    inverse = inverse_root(squared_distances(K))
     numerator = K[None, :, :] - K[:, :, None] - K[:, None, :] + jnp.diagonal(K)[:, None, None]
     return numerator * inverse[:, :, None] * inverse[:, None, :]

@@ -43,6 +43,24 @@ def scaled(x: Array, axis: Axis = None) -> Array:
     return x / _largest(x, axis)
 
 
+def bounded(x: Array) -> Array:
+    """Return x, over its largest entry where that is so large that squares may overflow.
+
+    That is from 3e9 in float32, 1e77 in float64: for what depends on the scale of small x alone.
+    """
+    largest = _largest(x, None)
+    return x / jnp.where(largest > least(x) ** -0.5, largest, 1)
+
+
+def shifted(x: Array) -> Array:
+    """Return rows less one of the batch's middle values in each column, held constant.
+
+    For what does not depend on a shift: all derivatives are those of the whole. Equal rows give
+    exactly zero, and a few far rows cost the others no digits, as they would with the mean.
+    """
+    return x - jax.lax.stop_gradient(jnp.sort(x, axis=0)[len(x) // 2])
+
+
 def unit(x: Array, axis: Axis) -> Array:
     """Return x/‖x‖ along an axis or axes; 0 where x = 0."""
     y = scaled(x, axis)

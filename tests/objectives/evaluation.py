@@ -12,6 +12,9 @@ from problems import orthogonal
 
 STEP = 1e-5
 """Of central differences."""
+TINY, HUGE, APART = 2.0**-60, 2.0**66, 2.0**30
+"""Factors at which products of features leave the range of float32, exact in floating point."""
+SHIFT = 1000.0
 QUICK = {"xla_backend_optimization_level": 0}
 """Compiling is most of the time here."""
 
@@ -62,6 +65,11 @@ def transformed(case: Case):
         "rolled student": (np.roll(s, 1, axis=0), t),
         "hundredfold": (100 * s, t),
         "factors": (scaled_samples(s, factors), t),
+        "tiny": (TINY * s, t),
+        "huge": (HUGE * s, t),
+        "apart": (scaled_samples(s, APART ** (-1.0) ** np.arange(len(s))), t),
+        "shifted": (s + SHIFT, t - SHIFT),
+        "one far": (s + 1e3 * (np.arange(len(s)) == 0).reshape(-1, *(1,) * (s.ndim - 1)), t),
     }
     if s.ndim == 2:
         batches["turned"] = (s @ orthogonal(s.shape[1], 1), t @ orthogonal(t.shape[1], 2))

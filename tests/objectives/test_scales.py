@@ -1,0 +1,106 @@
+"""Scales and shifts that an objective does not see cost it no digits, in float32."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from cases import CASES, features
+from evaluation import APART, HUGE, TINY, evaluated
+from problems import assert_close
+from test_objective_laws import OVERALL, PER_SAMPLE
+
+from hilbertsd import objectives
+from hilbertsd.objectives import dependence, grams
+
+EXACT = 1e-6
+"""float32: powers of two change nothing but the order of sums."""
+ROUNDED = 3e-3
+"""Features of size 1 beside a shift of 1000 have lost all but four digits."""
+
+CLAMPED = ["rkd", "rkd_distance"]
+"""Distances are at least 1e-6."""
+SHIFTED = [name for name in CASES if name.startswith(("rkd", "cka", "hsic"))]
+
+
+@pytest.mark.parametrize("name", [*OVERALL, "pkt"])
+def test_scales_of_float32(name):
+    outcomes = evaluated(name, "float32")
+    value, gradient, _ = outcomes["second"]
+    factors = {"huge": HUGE} if name in (*CLAMPED, "pkt") else {"huge": HUGE, "tiny": TINY}
+    for label, factor in factors.items():
+        found = outcomes[label]
+        assert_close(found.value, value, rtol=EXACT, atol=EXACT)
+        size = np.abs(gradient).max()
+        assert_close(found.gradient * np.float32(factor), gradient, atol=100 * EXACT * size)
+
+
+@pytest.mark.parametrize("name", PER_SAMPLE)
+def test_samples_of_far_scales(name):
+    outcomes = evaluated(name, "float32")
+    value, gradient, _ = outcomes["second"]
+    assert_close(outcomes["apart"].value, value, rtol=EXACT, atol=EXACT)
+    factors = np.float32(APART ** (-1.0) ** np.arange(len(gradient)))[:, None]
+    assert_close(outcomes["apart"].gradient * factors, gradient, atol=100 * EXACT)
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_shifts_of_float32(name):
+    outcomes, exact = evaluated(name, "float32"), evaluated(name, "float64")["second"]
+    value, gradient, _ = outcomes["shifted"]
+    assert_close(value, exact.value, rtol=ROUNDED, atol=ROUNDED)
+    size = np.abs(exact.gradient).max()
+    assert_close(gradient, exact.gradient, atol=5 * ROUNDED * size)
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_one_far_sample_costs_the_others_no_digits(name):
+    single, double = (evaluated(name, dtype)["one far"] for dtype in ("float32", "float64"))
+    assert_close(single.value, double.value, rtol=1e-4, atol=1e-4)
+
+
+def test_a_regulariser_of_norms_keeps_their_scale():
+    s, t = features((6, 4)), features((6, 5))
+    lengths = np.linalg.norm(s, axis=1)
+    for power in (1, 2):
+        found = objectives.fkd(1e3 * s, t, norm_weight=0.5, power=power)
+        expected = objectives.fkd(s, t) + 0.5 * np.mean((1e3 * lengths) ** power)
+        assert_close(found, expected, rtol=1e-12)
+    single = objectives.fkd(np.float32(1e20 * s), np.float32(t))
+    assert_close(single, objectives.fkd(s, t), rtol=1e-5)
+
+
+def test_gram_forms_that_ignore_the_scale():
+    K, L = (x @ x.T for x in (features((6, 4)), features((6, 5))))
+    for f in (grams.sp, grams.cc, grams.rkd_angle, dependence.cka, dependence.alignment):
+        assert_close(f(np.float32(1e-15 * K), np.float32(L)), f(K, L), rtol=1e-5)
+    gaussian = grams.gaussian(np.float32(1e-15 * K))
+    assert_close(gaussian, grams.gaussian(K), rtol=1e-4)
+
+
+def test_a_gram_matrix_has_lost_what_features_keep():
+    """Why the page asks for centred features there."""
+    s, t = np.float32(features((6, 4)) + 1000), np.float32(features((6, 5)))
+    kept = objectives.cka(s, t)
+    assert abs(dependence.cka(grams.linear(s), grams.linear(t)) - kept) > 0.1
+    assert_close(dependence.cka(grams.linear(s - s.mean(axis=0)), grams.linear(t)), kept, rtol=1e-3)
+
+
+def test_equal_samples_stay_equal():
+    """Centring leaves no rounding to be scaled up."""
+    equal = np.tile(features((1, 4)) * 1e3, (6, 1))
+    for dtype in ("float32", "float64"):
+        assert objectives.cka(equal.astype(dtype), features((6, 5)).astype(dtype)) == 0
+        assert objectives.rkd_angle(*(equal.astype(dtype),) * 2) == 0
+
+
+def test_half_of_a_gradient_is_not_lost():
+    """A shift held constant leaves second derivatives as they are."""
+    s, t = features((5, 2)), features((5, 3))
+    with jax.enable_x64(True):
+        slope = jax.grad(objectives.cka)
+        away = features(s.shape, 3)
+        curved = jax.jvp(lambda x: slope(x, t), (s,), (away,))[1]
+        step = 1e-5 * away
+        difference = (slope(s + step, t) - slope(s - step, t)) / 2e-5
+    assert_close(curved, difference, atol=1e-8)

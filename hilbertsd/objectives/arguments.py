@@ -14,6 +14,8 @@ from hilbertsd.errors import HilbertSDError
 
 Array = Any
 FLOATS = {"float32", "float64"}
+ASYMMETRY = 1e-5
+"""Largest |K_ij − K_ji| taken for rounding, relative to the largest entry: 100 of float32's units."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -31,14 +33,14 @@ def objective(function: F) -> F:
         leaves = jax.tree.leaves((args, kwargs))
         if jax.config.read("jax_enable_x64"):
             return function(*args, **kwargs)
-        if traced := [x.dtype for x in leaves if isinstance(x, jax.core.Tracer)]:
-            if np.float64 in traced:
+        if unknown := [x.dtype for x in leaves if traced(x)]:
+            if np.float64 in unknown:
                 raise HilbertSDError(
                     "a float64 array of JAX is traced where JAX's double precision is off; put "
                     "`with jax.enable_x64(True)` around the transformation too"
                 )
             return function(*args, **kwargs)
-        on_jax = {x.dtype.name for x in leaves if isinstance(x, jax.Array)} & FLOATS
+        on_jax = {x.dtype.name for x in leaves if isinstance(x, jax.Array) and x.ndim} & FLOATS
         wide = any(map(_float64, (*leaves, *args, *kwargs.values())))
         if "float32" in on_jax or not wide:
             return function(*args, **kwargs)
@@ -56,14 +58,29 @@ def _float64(value: Any) -> bool:
     return isinstance(value, np.ndarray | jax.Array) and value.dtype == np.float64
 
 
+def traced(value: Any) -> bool:
+    """Whether a value is unknown while a transformation traces: only its shape can be checked."""
+    return isinstance(value, jax.core.Tracer)
+
+
+def setting(check: Callable[[str, Any], float], name: str, value: Any) -> Any:
+    """Return a number as a check of :mod:`hilbertsd.inputs` does, a traced one as it is."""
+    return value if traced(value) else check(name, value)
+
+
 def floating(name: str, value: Array) -> Array:
     """Return a JAX array of float32 or float64 with at least one entry along every axis."""
-    array = jnp.asarray(value)
-    if array.dtype not in (np.float32, np.float64):
+    if not isinstance(value, np.ndarray | jax.Array):
+        try:
+            value = jnp.asarray(value)
+        except (TypeError, ValueError) as error:
+            raise HilbertSDError(f"{name} is no array of numbers: {error}") from None
+    if value.dtype.name not in FLOATS:
         raise HilbertSDError(
-            f"{name} has dtype {array.dtype}; objectives take float32 or float64, as "
+            f"{name} has dtype {value.dtype}; objectives take float32 or float64, as "
             f"{name}.astype('float32') gives"
         )
+    array = jnp.asarray(value)
     if array.ndim == 0 or array.size == 0:
         raise HilbertSDError(
             f"{name} has shape {array.shape}; pass a batch of at least one sample, its first axis "
@@ -72,9 +89,20 @@ def floating(name: str, value: Array) -> Array:
     return array
 
 
+def batch(name: str, value: Array) -> Array:
+    """Return samples along the first axis, each with an axis of its own."""
+    array = floating(name, value)
+    if array.ndim < 2:
+        raise HilbertSDError(
+            f"{name} has shape {array.shape}; pass one sample a row, such as {name}[:, None] for "
+            "samples of one feature"
+        )
+    return array
+
+
 def batches(student: Array, teacher: Array, axes: int | None = None) -> tuple[Array, Array]:
     """Return student and constant teacher with the same number of samples."""
-    s, t = floating("student", student), floating("teacher", teacher)
+    s, t = batch("student", student), batch("teacher", teacher)
     for name, array in (("student", s), ("teacher", t)):
         if axes is not None and array.ndim != axes:
             shape = "(B, C, H, W)" if axes == 4 else "(B, p)"
@@ -97,17 +125,56 @@ def alike(student: Array, teacher: Array) -> tuple[Array, Array]:
     return s, t
 
 
+def square(name: str, K: Array) -> Array:
+    """Return a Gram matrix; that it is symmetric is seen where it is not traced."""
+    matrix = floating(name, K)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise HilbertSDError(
+            f"{name} must be a Gram matrix of shape (B, B), got {matrix.shape}; "
+            "objectives.grams.linear(features) makes one"
+        )
+    if not traced(matrix):
+        symmetric(name, np.asarray(matrix))
+    return matrix
+
+
+def symmetric(name: str, K: np.ndarray) -> None:
+    """Refuse a square matrix that is not symmetric."""
+    with np.errstate(invalid="ignore"):  # inf − inf
+        gap = float(np.abs(K - K.T).max())
+    if gap > ASYMMETRY * float(np.abs(K).max()):
+        raise HilbertSDError(
+            f"{name} is not symmetric: entries and their mirror images differ by up to {gap:.3g}; "
+            "pass features @ features.T"
+        )
+
+
 def squares(K_s: Array, K_t: Array) -> tuple[Array, Array]:
     """Return the Gram matrices of a student and of a constant teacher on one batch."""
-    s, t = floating("K_s", K_s), floating("K_t", K_t)
-    for name, K in (("K_s", s), ("K_t", t)):
-        if K.ndim != 2 or K.shape[0] != K.shape[1]:
-            raise HilbertSDError(
-                f"{name} must be a Gram matrix of shape (B, B), got {K.shape}; "
-                "objectives.grams.linear(features) makes one"
-            )
+    s, t = square("K_s", K_s), square("K_t", K_t)
     if s.shape != t.shape:
         raise HilbertSDError(
             f"K_s has shape {s.shape} and K_t {t.shape}; both must be of the same batch"
         )
     return s, jax.lax.stop_gradient(t)
+
+
+def class_numbers(labels: Array, classes: int) -> Array:
+    """Return (B,) whole numbers; that there are such classes is seen where they are not traced."""
+    return _whole("labels", labels, classes, "class numbers")
+
+
+def places(name: str, index: Array, samples: int) -> Array:
+    """Return numbers of a memory's rows; that it has them is seen where they are not traced."""
+    return _whole(name, index, samples, "numbers of the memory's rows")
+
+
+def _whole(name: str, numbers: Array, end: int, what: str) -> Array:
+    if not traced(numbers):
+        given = np.asarray(numbers)
+        wrong = ~((given >= 0) & (given < end) & (given == np.floor(given)))
+        if wrong.any():
+            raise HilbertSDError(
+                f"{name} has {given[wrong][0]}; {what} are whole, from 0 to {end - 1}"
+            )
+    return jnp.asarray(numbers).astype(int)

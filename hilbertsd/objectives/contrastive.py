@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
-from hilbertsd.objectives.arguments import batches, objective
+from hilbertsd.objectives.arguments import batches, objective, places, setting
 from hilbertsd.objectives.normalisation import unit
 
 Array = Any
@@ -54,8 +55,8 @@ def contrastive_heads(
     """Return embeddings into d = width dimensions, entries uniform within ±1/√p and ±1/√q."""
     keys = jax.random.split(key, 4)
     draw = [
-        jax.random.uniform(k, shape, dtype, -(inputs**-0.5), inputs**-0.5)
-        for k, shape, inputs in zip(
+        jax.random.uniform(k, shape, dtype, -(entering**-0.5), entering**-0.5)
+        for k, shape, entering in zip(
             keys,
             ((student_width, width), (width,), (teacher_width, width), (width,)),
             (student_width, student_width, teacher_width, teacher_width),
@@ -121,7 +122,7 @@ def crd(
     negatives
         (B, M) numbers of others, drawn uniformly from all N.
     temperature
-        τ.
+        τ > 0.
     normalisers
         (Z_s, Z_t), the first for anchors in the student. (1, 1) is the paper; its code fixes
         :func:`crd_normalisers` of the first batch for the whole run.
@@ -143,13 +144,12 @@ def crd(
     ()
     """
     u, v = embeddings(student, teacher, heads)
-    entries = _entries(positives, negatives, len(u))
     samples = len(memory.teacher)
+    entries = _entries(positives, negatives, len(u), samples)
+    constants = (setting(inputs.positive, "normalisers", Z) for Z in normalisers)
     return sum(
         _noise_contrastive(_log_scores(anchor, bank, entries, temperature) - jnp.log(Z), samples)
-        for anchor, bank, Z in zip(
-            (u, v), (memory.teacher, memory.student), normalisers, strict=True
-        )
+        for anchor, bank, Z in zip((u, v), (memory.teacher, memory.student), constants, strict=True)
     )
 
 
@@ -165,7 +165,7 @@ def crd_normalisers(
     temperature: float = 0.07,
 ) -> tuple[Array, Array]:
     """Return (Z_s, Z_t) = N times the mean of e^{u·v/τ} over a batch's pairs, as constants."""
-    entries = _entries(positives, negatives, len(student))
+    entries = _entries(positives, negatives, len(student), len(memory.teacher))
     pairs = zip(embeddings(student, teacher, heads), (memory.teacher, memory.student), strict=True)
     scores = (jnp.exp(_log_scores(anchor, bank, entries, temperature)) for anchor, bank in pairs)
     Z_s, Z_t = (jax.lax.stop_gradient(len(memory.teacher) * jnp.mean(score)) for score in scores)
@@ -186,7 +186,8 @@ def refresh(
 
     A row becomes momentum · row + (1 − momentum) · embedding, to unit norm.
     """
-    where, memory = jnp.asarray(positives), Memory(*map(jnp.asarray, memory))
+    memory, momentum = Memory(*map(jnp.asarray, memory)), setting(inputs.rate, "momentum", momentum)
+    where = places("positives", positives, len(memory.student))
     news = embeddings(student, teacher, heads)
     rows = (
         old.at[where].set(unit(momentum * old[where] + (1 - momentum) * new, 1))
@@ -213,7 +214,7 @@ def info_nce(
     heads
         Learned embeddings; without, the features themselves, and p must be q.
     temperature
-        τ.
+        τ > 0.
     symmetric
         The mean of this and of the same with student and teacher exchanged.
 
@@ -229,19 +230,19 @@ def info_nce(
     0.313262
     """
     u, v = embeddings(student, teacher, heads)
-    scores = u @ v.T / temperature
+    scores = u @ v.T / setting(inputs.positive, "temperature", temperature)
     forward = -jnp.mean(jnp.diagonal(jax.nn.log_softmax(scores, axis=1)))
     if not symmetric:
         return forward
     return (forward - jnp.mean(jnp.diagonal(jax.nn.log_softmax(scores, axis=0)))) / 2
 
 
-def _entries(positives: Array, negatives: Array, samples: int) -> Array:
-    """Return (B, 1 + M) numbers of memory's rows, the positive first."""
-    first, others = jnp.asarray(positives), jnp.asarray(negatives)
-    if first.shape != (samples,) or others.ndim != 2 or len(others) != samples:
+def _entries(positives: Array, negatives: Array, batch: int, samples: int) -> Array:
+    """Return (B, 1 + M) numbers of memory's N rows, the positive first."""
+    first, others = places("positives", positives, samples), places("negatives", negatives, samples)
+    if first.shape != (batch,) or others.ndim != 2 or len(others) != batch:
         raise HilbertSDError(
-            f"positives must have shape ({samples},) and negatives ({samples}, M), got "
+            f"positives must have shape ({batch},) and negatives ({batch}, M), got "
             f"{first.shape} and {others.shape}"
         )
     return jnp.concatenate([first[:, None], others], axis=1)
@@ -250,7 +251,8 @@ def _entries(positives: Array, negatives: Array, samples: int) -> Array:
 def _log_scores(anchor: Array, bank: Array, entries: Array, temperature: float) -> Array:
     """Return u·v/τ, (B, 1 + M)."""
     rows = jax.lax.stop_gradient(jnp.asarray(bank))[entries]
-    return jnp.einsum("bd,bmd->bm", anchor, rows) / temperature
+    scores = jnp.einsum("bd,bmd->bm", anchor, rows)
+    return scores / setting(inputs.positive, "temperature", temperature)
 
 
 def _noise_contrastive(log_scores: Array, samples: int) -> Array:

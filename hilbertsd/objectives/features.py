@@ -14,7 +14,16 @@ import numpy as np
 
 from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
-from hilbertsd.objectives.arguments import alike, batches, floating, objective
+from hilbertsd.objectives.arguments import (
+    alike,
+    batch,
+    batches,
+    floating,
+    objective,
+    setting,
+    traced,
+)
+from hilbertsd.objectives.normalisation import least
 
 Array = Any
 
@@ -83,8 +92,23 @@ def vid(student: Array, teacher: Array, raw_variance: Array) -> Array:
 
 @objective
 def vid_raw_variance(variance: Array) -> Array:
-    """Return ρ with log(1 + e^ρ) + 1e-5 = σ²; the authors start at σ² = 5 in each channel."""
-    return jnp.log(jnp.expm1(jnp.asarray(variance) - VARIANCE_FLOOR))
+    """Return ρ with log(1 + e^ρ) + 1e-5 = σ²; the authors start at σ² = 5 in each channel.
+
+    Raises
+    ------
+    HilbertSDError
+        If a variance is not above 1e-5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> vid_raw_variance(np.array([5.0, 1000.0])).round(4).tolist()
+    [4.9932, 1000.0]
+    """
+    if not traced(variance) and not (np.asarray(variance) > VARIANCE_FLOOR).all():
+        raise HilbertSDError(f"variance must be above {VARIANCE_FLOOR}, got {variance}")
+    above = jnp.asarray(variance) - VARIANCE_FLOOR
+    return above + jnp.log(-jnp.expm1(-above))
 
 
 @objective
@@ -98,7 +122,7 @@ def ab(student: Array, teacher: Array, *, margin: float = 1.0, reduction: str = 
     student, teacher
         (B, ...), values **before** the activation, the student's after a learned connector.
     margin
-        m > 0.
+        m >= 0.
     reduction
         "sum" over samples and entries, as the authors' criterion; "batch": that sum over B, which
         does not grow with the batch. Their training multiplies the latter by 3/1000.
@@ -115,6 +139,7 @@ def ab(student: Array, teacher: Array, *, margin: float = 1.0, reduction: str = 
     2.5
     """
     s, t = alike(student, teacher)
+    margin = setting(inputs.nonnegative, "margin", margin)
     active = t > 0
     below, above = (s > -margin) & ~active, (s <= margin) & active
     total = jnp.sum((s + margin) ** 2 * below + (s - margin) ** 2 * above)
@@ -148,7 +173,7 @@ def logsum(
     exponent
         The paper's α, at least 1.
     epsilon
-        ε of BN.
+        ε >= 0 of BN.
 
     Notes
     -----
@@ -164,7 +189,7 @@ def logsum(
     """
     s, t = batches(student, teacher, axes=2)
     if weight is not None:
-        W = jnp.asarray(weight)
+        W = floating("weight", weight)
         if W.shape != (s.shape[1], t.shape[1]):
             raise HilbertSDError(
                 f"weight must have shape {(s.shape[1], t.shape[1])}, got {W.shape}"
@@ -172,7 +197,8 @@ def logsum(
         s = s @ W
     if bias is not None:
         s = s + jnp.asarray(bias)
-    if exponent < 1:
+    exponent = setting(inputs.positive, "exponent", exponent)
+    if not traced(exponent) and exponent < 1:
         raise HilbertSDError(
             f"exponent must be at least 1, got {exponent}: below, the gradient is infinite at zero"
         )
@@ -185,6 +211,6 @@ def logsum(
 @objective
 def batch_normalised(features: Array, epsilon: float = BATCH_NORM_EPSILON) -> Array:
     """Return (F − mean)/√(variance + ε) over the batch, the variance biased (a mean over B)."""
-    F = floating("features", features)
+    F, epsilon = batch("features", features), setting(inputs.nonnegative, "epsilon", epsilon)
     F = F - F.mean(axis=0)
-    return F * jax.lax.rsqrt(jnp.mean(F**2, axis=0) + max(epsilon, np.finfo(F.dtype).tiny ** 0.5))
+    return F * jax.lax.rsqrt(jnp.mean(F**2, axis=0) + jnp.maximum(epsilon, least(F)))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,11 @@ from jaxtyping import Float
 
 from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
+from hilbertsd.objectives.arguments import symmetric
 
 Array = Any
 GramObjective = Callable[[Array, Array], Array]
 """L(K_s, K_t): two (B, B) Gram matrices, without a 1/B, to a number, in JAX."""
-
-ASYMMETRY = 1e-6
-"""Largest |K_ij − K_ji|, relative to the largest entry, taken for rounding (of float32)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +158,8 @@ def first_order(objective: GramObjective, student: Array, teacher: Array) -> Fir
     Raises
     ------
     HilbertSDError
-        If a matrix is not square, finite and symmetric, if the two have different sizes, or if the
+        If a matrix is not square, finite and symmetric, if the two have different sizes, if the
+        objective is the form on features of one in `hilbertsd.objectives.relational`, or if the
         gradient is not finite.
 
     Examples
@@ -174,6 +174,7 @@ def first_order(objective: GramObjective, student: Array, teacher: Array) -> Fir
     import jax
     import jax.numpy as jnp
 
+    _of_grams(objective)
     pair = [_gram(name, value) for name, value in (("student", student), ("teacher", teacher))]
     if pair[0].shape != pair[1].shape:
         raise HilbertSDError(
@@ -242,18 +243,25 @@ def agreement(views: Sequence[FirstOrder]) -> Float[np.ndarray, "n n"]:
     return products / np.outer(norms, norms)
 
 
+def _of_grams(objective: GramObjective) -> None:
+    """Refuse a form on features, which would take the rows of K for features."""
+    inner = objective
+    while isinstance(inner, partial):
+        inner = inner.func
+    if getattr(inner, "__module__", "") == "hilbertsd.objectives.relational":
+        raise HilbertSDError(
+            f"objectives.{inner.__name__} takes features; pass the function of Gram matrices of "
+            "that name, from objectives.grams, objectives.dependence or objectives.projector"
+        )
+
+
 def _gram(name: str, value: Array) -> np.ndarray:
     matrix = inputs.real_array(name, value)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise HilbertSDError(
             f"{name} has shape {matrix.shape}; pass a Gram matrix, features @ features.T"
         )
-    gap = float(np.abs(matrix - matrix.T).max())
-    if gap > ASYMMETRY * float(np.abs(matrix).max()):
-        raise HilbertSDError(
-            f"{name} is not symmetric: entries and their mirror images differ by up to {gap:.3g}; "
-            "pass features @ features.T"
-        )
+    symmetric(name, matrix)
     return (matrix + matrix.T) / 2
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
-from hilbertsd.objectives.arguments import floating, objective, squares
+from hilbertsd.objectives.arguments import batch, floating, objective, setting, square, squares
 from hilbertsd.objectives.normalisation import inverse_root, least, root, scaled, unit
 
 Array = Any
@@ -54,7 +54,7 @@ def linear(features: Array) -> Array:
     >>> linear(np.array([[1.0, 0.0], [1.0, 2.0]])).tolist()
     [[1.0, 1.0], [1.0, 5.0]]
     """
-    rows = floating("features", features)
+    rows = batch("features", features)
     rows = rows.reshape(len(rows), -1)
     return rows @ rows.T
 
@@ -69,7 +69,7 @@ def correlation(K: Array) -> Array:
     >>> correlation(np.array([[4.0, 3.0], [3.0, 9.0]])).tolist()
     [[1.0, 0.5], [0.5, 1.0]]
     """
-    K = scaled(floating("K", K))
+    K = scaled(square("K", K))
     inverse = inverse_root(jnp.diagonal(K))
     return inverse[:, None] * K * inverse
 
@@ -81,7 +81,7 @@ def squared_distances(K: Array) -> Array:
     That is 8 units of rounding of K_ii + K_jj: in float32 points closer than 1/1000 of their norms
     coincide. Centred features (subtract their mean) have the same distances and smaller norms.
     """
-    K = floating("K", K)
+    K = square("K", K)
     norms = jnp.diagonal(K)
     both = norms[:, None] + norms
     d2 = both - 2 * K
@@ -98,19 +98,20 @@ def gaussian(K: Array, bandwidth: float = 1.0, median: str = "entries") -> Array
     K
         (B, B).
     bandwidth
-        σ as a fraction of the median distance.
+        σ > 0 as a fraction of the median distance.
     median
         Of all B² "entries", the zeros of the diagonal too (the code of Kornblith et al.), or of
         the "pairs" i ≠ j. It is differentiated. A median of zero (half of the batch coincides)
         gives the constant kernel 1.
     """
-    d2 = squared_distances(scaled(floating("K", K)))
+    d2 = squared_distances(scaled(square("K", K)))
     if inputs.one_of("median", median, ("entries", "pairs")) == "pairs" and len(d2) > 1:
         middle = jnp.median(d2[np.triu_indices(len(d2), 1)])
     else:
         middle = jnp.median(d2)
     some = middle > least(d2)
     inverse = jnp.where(some, 1 / jnp.where(some, middle, 1), 0)
+    bandwidth = setting(inputs.positive, "bandwidth", bandwidth)
     return jnp.exp(-d2 * inverse / (2 * bandwidth**2))
 
 
@@ -133,20 +134,20 @@ def taylor(R: Array, gamma: float = 0.4, order: float = 2) -> Array:
     -----
     Peng et al. 2019.
     """
-    R = floating("R", R)
+    R, gamma = floating("R", R), setting(inputs.positive, "gamma", gamma)
     if order == np.inf:
         return jnp.exp(2 * gamma * (R - 1))
     last = inputs.whole_number("order", order)
     total = jnp.ones_like(R)
     for p in range(last, 0, -1):  # Horner
         total = 1 + 2 * gamma / p * R * total
-    return np.exp(-2 * gamma).item() * total
+    return jnp.exp(-2 * gamma) * total
 
 
 @objective
 def centred(K: Array) -> Array:
     """Return H K H, the Gram matrix of features less their mean over the batch."""
-    K = floating("K", K)
+    K = square("K", K)
     K = K - K.mean(axis=0)
     return K - K.mean(axis=1, keepdims=True)
 
@@ -171,8 +172,8 @@ def fkd(
         all i, j. The diagonal of R_s − R_t is zero; that of K_s − K_t counts, and is divided by
         B(B − 1) with the rest.
     norm_weight
-        w of the feature regulariser; 0 leaves it out. R does not depend on the norms of features,
-        so with it the regulariser alone governs them.
+        w >= 0 of the feature regulariser; 0 leaves it out. R does not depend on the norms of
+        features, so with it the regulariser alone governs them.
     power
         2 (the paper): mean ‖h‖²; 1, seen in use: mean ‖h‖.
 
@@ -197,7 +198,7 @@ def fkd(
     if power not in (1, 2):
         raise HilbertSDError(f"power must be 1 or 2, got {power!r}")
     loss = jnp.sum(gap**2) / _pairs(len(s))
-    lengths = jnp.diagonal(s)
+    lengths, norm_weight = jnp.diagonal(s), setting(inputs.nonnegative, "norm_weight", norm_weight)
     return loss + norm_weight * jnp.mean(lengths if power == 2 else root(lengths))
 
 
@@ -241,7 +242,7 @@ def cc(K_s: Array, K_t: Array, *, gamma: float = 0.4, order: float = 2) -> Array
     K_s, K_t
         (B, B).
     gamma, order
-        γ and P; ``inf`` is the exact Gaussian.
+        γ > 0 and P; ``inf`` is the exact Gaussian.
 
     Notes
     -----
@@ -287,6 +288,7 @@ def pkt(K_s: Array, K_t: Array, *, epsilon: float = PKT_EPSILON) -> Array:
     >>> float(pkt(np.eye(3), np.eye(3)))
     0.0
     """
+    epsilon = setting(inputs.positive, "epsilon", epsilon)
     s, t = (_transition(K, epsilon) for K in squares(K_s, K_t))
     return jnp.mean(t * (jnp.log(t + epsilon) - jnp.log(s + epsilon)))
 

@@ -6,9 +6,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
-from hilbertsd.objectives.arguments import alike, objective
+from hilbertsd.objectives.arguments import (
+    alike,
+    class_numbers,
+    floating,
+    objective,
+    setting,
+    traced,
+)
 
 Array = Any
 
@@ -32,7 +41,7 @@ def kd(
     student, teacher
         (B, C) logits.
     labels
-        (B,) class numbers or (B, C) probabilities; not needed for w = 1.
+        (B,) class numbers or (B, C) probabilities. For w = 1, the default, they have no weight.
     temperature
         ρ > 0.
     imitation_weight
@@ -55,11 +64,13 @@ def kd(
     s, t = alike(student, teacher)
     if s.ndim != 2:
         raise HilbertSDError(f"student must have shape (B, C), got {s.shape}")
+    temperature = setting(inputs.positive, "temperature", temperature)
+    imitation_weight = setting(inputs.rate, "imitation_weight", imitation_weight)
     target = jax.nn.log_softmax(t / temperature)
     gap = target - jax.nn.log_softmax(s / temperature)
     imitation = temperature**2 * jnp.mean(jnp.sum(jnp.exp(target) * gap, axis=1))
     if labels is None:
-        if isinstance(imitation_weight, float | int) and imitation_weight == 1:
+        if not traced(imitation_weight) and imitation_weight == 1:
             return imitation
         raise HilbertSDError(
             f"imitation_weight = {imitation_weight} leaves a weight for the labels; pass labels, "
@@ -78,17 +89,19 @@ def cross_entropy(student: Array, labels: Array) -> Array:
     student
         (B, C) logits.
     labels
-        (B,) class numbers, or (B, C) probabilities, which are constants.
+        (B,) class numbers, whole from 0 to C − 1 (where they are traced, JAX neither checks nor
+        refuses others), or (B, C) probabilities, which are constants.
     """
-    student, y = jnp.asarray(student), jnp.asarray(labels)
-    if y.shape not in (student.shape[:1], student.shape):
-        raise HilbertSDError(
-            f"labels must have shape {student.shape[:1]} or {student.shape}, got {y.shape}"
-        )
-    log_p = jax.nn.log_softmax(student)
-    if y.ndim == 2:
-        return -jnp.mean(jnp.sum(jax.lax.stop_gradient(y) * log_p, axis=1))
-    return -jnp.mean(jnp.take_along_axis(log_p, y[:, None].astype(int), axis=1))
+    s, shape = floating("student", student), np.shape(labels)
+    if s.ndim != 2:
+        raise HilbertSDError(f"student must have shape (B, C), got {s.shape}")
+    if shape not in (s.shape[:1], s.shape):
+        raise HilbertSDError(f"labels must have shape {s.shape[:1]} or {s.shape}, got {shape}")
+    log_p = jax.nn.log_softmax(s)
+    if len(shape) == 2:
+        return -jnp.mean(jnp.sum(jax.lax.stop_gradient(jnp.asarray(labels)) * log_p, axis=1))
+    numbers = class_numbers(labels, s.shape[1])
+    return -jnp.mean(jnp.take_along_axis(log_p, numbers[:, None], axis=1))
 
 
 @objective

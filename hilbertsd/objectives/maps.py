@@ -78,6 +78,9 @@ def fsp(student: tuple[Array, Array], teacher: tuple[Array, Array]) -> Array:
     >>> float(fsp((A, 2 * A), (A, A)))
     1.0
     """
+    for name, pair in (("student", student), ("teacher", teacher)):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise HilbertSDError(f"{name} must be a pair, the maps of two layers")
     s, t = alike(flow(*student), flow(*teacher))
     return jnp.mean((s - t) ** 2)
 
@@ -85,10 +88,11 @@ def fsp(student: tuple[Array, Array], teacher: tuple[Array, Array]) -> Array:
 @objective
 def flow(first: Array, second: Array) -> Array:
     """Return G = (1/(HW)) A_1 A_2ᵀ, (B, C_1, C_2), of two layers' maps (larger one pooled)."""
-    for name, A in (("first", first), ("second", second)):
+    pair = floating("first", first), floating("second", second)
+    for name, A in zip(("first", "second"), pair, strict=True):
         if A.ndim != 4:
             raise HilbertSDError(f"{name} must have shape (B, C, H, W), got {A.shape}")
-    A, B = _one_size(floating("first", first), floating("second", second))
+    A, B = _one_size(*pair)
     return jnp.einsum("bchw,bdhw->bcd", A, B) / (A.shape[2] * A.shape[3])
 
 

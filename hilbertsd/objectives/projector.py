@@ -27,7 +27,7 @@ from jaxtyping import Float
 
 from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
-from hilbertsd.objectives.arguments import batches, floating, objective, squares
+from hilbertsd.objectives.arguments import batches, floating, objective, setting, squares, traced
 
 Array = Any
 
@@ -45,7 +45,7 @@ def projector_loss(
     weights : (p, q) array
         W.
     weight_decay : float
-        η; gradient flow on the loss is dW/dτ = C_st − C_s W − η W, with C_s = F_sᵀ F_s and
+        η >= 0; gradient flow on the loss is dW/dτ = C_st − C_s W − η W, with C_s = F_sᵀ F_s and
         C_st = F_sᵀ F_t (the paper's (3), which has η = 0).
 
     Raises
@@ -66,6 +66,7 @@ def projector_loss(
             f"weights must have shape {(s.shape[1], t.shape[1])}, student features by teacher "
             f"features, got {w.shape}"
         )
+    weight_decay = setting(inputs.nonnegative, "weight_decay", weight_decay)
     return 0.5 * jnp.sum((s @ w - t) ** 2) + 0.5 * weight_decay * jnp.sum(w**2)
 
 
@@ -102,7 +103,7 @@ def fitted_projector(K_s: Array, K_t: Array, *, weight_decay: float = 1.0) -> Ar
     1.5
     """
     s, t = squares(K_s, K_t)
-    if not isinstance(weight_decay, jax.Array) and not weight_decay > 0:
+    if not traced(weight_decay) and not weight_decay > 0:
         raise HilbertSDError(
             f"weight_decay must be positive, got {weight_decay!r}; without it the least value is "
             "that of least squares, projector_minimum(student, teacher)"
@@ -177,11 +178,10 @@ def projector_weights(
     array([2.    , 1.9375])
     """
     student, teacher, decay = _problem(student, teacher, weight_decay)
-    if isinstance(time, bool) or not float(time) >= 0:
-        raise HilbertSDError(f"time must be non-negative, got {time!r}")
+    time = np.inf if np.array_equal(time, np.inf) else inputs.nonnegative("time", time)
     outer, singular, inner = _svd(student)
     rate = singular**2 + decay
-    passed = _over(rate, float(time))
+    passed = _over(rate, time)
     with np.errstate(divide="ignore", invalid="ignore"):
         reached = np.where(singular > 0, -np.expm1(-passed) * singular / rate, 0.0)
     weights = inner.T @ (reached[:, None] * (outer.T @ teacher))
@@ -192,7 +192,7 @@ def projector_weights(
         raise HilbertSDError(f"start must have shape {weights.shape}, got {first.shape}")
     inside = inner @ first
     outside = first - inner.T @ inside
-    kept = np.exp(-_over(np.array([decay]), float(time)))
+    kept = np.exp(-_over(np.array([decay]), time))
     return weights + inner.T @ (np.exp(-passed)[:, None] * inside) + kept * outside
 
 

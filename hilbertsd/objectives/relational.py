@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from hilbertsd import inputs
 from hilbertsd.objectives import dependence, grams, projector
-from hilbertsd.objectives.arguments import batches, objective
+from hilbertsd.objectives.arguments import batches, objective, setting, traced
 from hilbertsd.objectives.normalisation import bounded, norm, scaled, shifted, unit
 
 Array = Any
@@ -63,7 +63,8 @@ def fkd(
         plain = _grams(student, teacher)
         return grams.fkd(*plain, kernel=kernel, norm_weight=norm_weight, power=power)
     loss = grams.fkd(*_grams(student, teacher, _directions), power=power)
-    if isinstance(norm_weight, float | int) and norm_weight == 0:
+    norm_weight = setting(inputs.nonnegative, "norm_weight", norm_weight)
+    if not traced(norm_weight) and norm_weight == 0:
         return loss
     return loss + norm_weight * jnp.mean(norm(_rows(batches(student, teacher)[0]), 1) ** power)
 

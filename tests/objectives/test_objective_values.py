@@ -140,11 +140,6 @@ def test_normalisers_and_memory_of_crd():
     assert shapes == [(4, 128), (128,), (5, 128), (128,)]
 
 
-def test_vid_starts_at_the_variance_asked_for():
-    rho = np.asarray(objectives.vid_raw_variance(np.array([0.5, 5.0])))
-    assert_close(np.log1p(np.exp(rho)) + 1e-5, [0.5, 5.0], rtol=1e-12)
-
-
 def test_inheritance_and_exploration_are_opposite_and_split_channels():
     A, t = features((2, 5, 2, 2)), features((2, 2, 2, 2), 1)
     first, rest = objectives.halves(A)

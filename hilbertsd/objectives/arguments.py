@@ -9,13 +9,14 @@ from typing import Any, TypeVar, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from hilbertsd.errors import HilbertSDError
 
 Array = Any
 FLOATS = {"float32", "float64"}
 ASYMMETRY = 1e-5
-"""Largest |K_ij − K_ji| taken for rounding, relative to the largest entry: 100 of float32's units."""
+"""Largest |K_ij − K_ji| taken for rounding, relative to the largest entry: 100 ulp of float32."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -60,7 +61,7 @@ def _float64(value: Any) -> bool:
 
 def traced(value: Any) -> bool:
     """Whether a value is unknown while a transformation traces: only its shape can be checked."""
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
 def setting(check: Callable[[str, Any], float], name: str, value: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hilbertsd import inputs
 from hilbertsd.errors import HilbertSDError
@@ -239,12 +240,13 @@ def info_nce(
 
 def _entries(positives: Array, negatives: Array, batch: int, samples: int) -> Array:
     """Return (B, 1 + M) numbers of memory's N rows, the positive first."""
-    first, others = places("positives", positives, samples), places("negatives", negatives, samples)
-    if first.shape != (batch,) or others.ndim != 2 or len(others) != batch:
+    shapes = np.shape(positives), np.shape(negatives)
+    if shapes[0] != (batch,) or len(shapes[1]) != 2 or shapes[1][0] != batch:
         raise HilbertSDError(
             f"positives must have shape ({batch},) and negatives ({batch}, M), got "
-            f"{first.shape} and {others.shape}"
+            f"{shapes[0]} and {shapes[1]}"
         )
+    first, others = places("positives", positives, samples), places("negatives", negatives, samples)
     return jnp.concatenate([first[:, None], others], axis=1)
 
 

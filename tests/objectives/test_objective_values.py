@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
 import definitions
 import jax
 import numpy as np
 import pytest
-from cases import BANKS, CASES, HEADS, NEGATIVES, B, batch, features
+from cases import BANKS, CASES, HEADS, NEGATIVES, RHO, B, W, batch, features
 from evaluation import QUICK, evaluated
 from problems import ROUNDING, assert_close
 
@@ -38,6 +39,9 @@ NUMBERS = {
     "at": 0.0953193272839,
 }
 """From an implementation in another framework."""
+
+
+CRD = (objectives.Heads(*HEADS), objectives.Memory(*BANKS), np.arange(B), NEGATIVES)
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -112,6 +116,8 @@ def test_larger_maps_are_pooled():
     assert_close(objectives.average_pool(large, 2, 3), pooled, rtol=ROUNDING, atol=ROUNDING)
     value = objectives.at(small, large)
     assert_close(value, definitions.at(small, pooled), rtol=1e-11)
+    value = objectives.ft(small, large)
+    assert_close(value, definitions.ft(small, pooled), rtol=1e-11)
     flow = objectives.fsp((small, large), (pooled, small))
     assert_close(flow, definitions.fsp((small, pooled), (pooled, small)), rtol=1e-11)
 
@@ -136,8 +142,10 @@ def test_normalisers_and_memory_of_crd():
         assert_close(new[k][2], BANKS[k][2])
     drawn = objectives.contrastive_memory(2000, key=jax.random.key(0), width=16)
     assert_close(np.mean(np.sum(drawn.student**2, axis=1)), 1.0, rtol=0.02)
-    shapes = [x.shape for x in objectives.contrastive_heads(4, 5, key=jax.random.key(0))]
-    assert shapes == [(4, 128), (128,), (5, 128), (128,)]
+    drawn = objectives.contrastive_heads(4, 5, key=jax.random.key(0))
+    assert [x.shape for x in drawn] == [(4, 128), (128,), (5, 128), (128,)]
+    for x, width in zip(drawn, (4, 4, 5, 5), strict=True):
+        assert 0.9 < np.abs(x).max() * width**0.5 <= 1
 
 
 def test_inheritance_and_exploration_are_opposite_and_split_channels():
@@ -149,6 +157,8 @@ def test_inheritance_and_exploration_are_opposite_and_split_channels():
         first, t, t, base="OD", inheritance_weight=2.0, exploration_weight=3.0
     )
     assert_close(total, 2 * definitions.inheritance(A[:, :2], t, "OD"), rtol=ROUNDING)
+    moved = objectives.inheritance_exploration(t, first, t, base="OD", exploration_weight=3.0)
+    assert_close(moved, -3 * definitions.inheritance(A[:, :2], t, "OD"), rtol=ROUNDING)
     assert_close(objectives.reconstruction(A, A + 0.5), 0.5, rtol=ROUNDING)
 
 
@@ -168,6 +178,53 @@ def test_codes_of_unit_norm_bound_exploration(base):
         assert_close(objectives.od(far, far[::-1], unit_norm=True), np.sqrt(2), rtol=ROUNDING)
     else:
         assert_close(grown[0], kept[0], rtol=1e-9)
+
+
+def test_a_teacher_at_the_boundary_is_inactive():
+    s = np.array([[0.5, -2.0, 3.0]])
+    assert_close(objectives.ab(s, 0 * s), 1.5**2 + 4.0**2)
+
+
+def test_equal_features_give_logsum_its_least_number():
+    assert_close(objectives.logsum(F_S, F_S), np.log(np.finfo(float).tiny), rtol=ROUNDING)
+
+
+def test_coincident_samples_have_the_published_distance():
+    s, t = F_S.copy(), F_T
+    s[1] = s[0]
+    expected = definitions.rkd_distance(s, t)
+    assert_close(objectives.rkd_distance(s, t), expected, rtol=1e-12)
+    assert_close(grams.rkd_distance(s @ s.T, t @ t.T), expected, rtol=1e-12)
+
+
+def test_rounding_is_no_distance_and_no_dependence():
+    unit = np.finfo(float).eps
+    for units, apart in ((2, False), (100, True)):
+        d2 = grams.squared_distances(np.array([[1, 1 - units * unit], [1 - units * unit, 1]]))
+        assert (d2[0, 1] > 0) == apart
+    noise = np.random.default_rng(0).integers(-4, 5, (6, 6)) * unit
+    constant = 1 + noise + noise.T
+    assert np.abs(grams.centred(constant)).max() > unit
+    assert dependence.cka(constant, F_T @ F_T.T) == 0
+    assert dependence.cka(constant, constant) == 0
+
+
+@pytest.mark.parametrize("entry", objectives.OBJECTIVES.values(), ids=lambda entry: entry.name)
+def test_objectives_of_one_shape_refuse_two(entry):
+    """Widths, or numbers of channels, that differ: just where the registry says so."""
+    s, t = ((B, 4, 2, 3), (B, 5, 2, 3)) if entry.takes in ("maps", "codes") else ((B, 4), (B, 5))
+    more: tuple = ()
+    if entry.needs:
+        more = {"vid": (RHO,), "projector": (W,), "crd": CRD}[entry.name]
+    if entry.takes == "two maps":
+        s, t = ((B, 4, 2, 3),) * 2, ((B, 5, 2, 3),) * 2
+    shaped = jax.tree.map(
+        lambda shape: jax.ShapeDtypeStruct(shape, "float32"),
+        (s, t),
+        is_leaf=lambda x: isinstance(x[0], int),
+    )
+    with pytest.raises(HilbertSDError) if entry.same_shape else nullcontext():
+        jax.eval_shape(lambda s, t: entry.function(s, t, *more), *shaped)
 
 
 @pytest.mark.parametrize(

@@ -121,12 +121,15 @@ def crd(
     positives
         (B,) the samples' numbers in the training set.
     negatives
-        (B, M) numbers of others, drawn uniformly from all N.
+        (B, M) numbers of others, drawn uniformly from all N; `hilbertsd.schemes` draws
+        M = min(256, N // 2).
     temperature
         τ > 0.
     normalisers
-        (Z_s, Z_t), the first for anchors in the student. (1, 1) is the paper; its code fixes
-        :func:`crd_normalisers` of the first batch for the whole run.
+        (Z_s, Z_t), the first for anchors in the student. Pass :func:`crd_normalisers` of the first
+        batch in the whole run, as the authors' code does and `hilbertsd.schemes` too: with the
+        default, (1, 1), the formula in print, P is up to e^{1/τ} = 1.6e6, the loss large, and
+        samples are turned from their own pairs too.
 
     Notes
     -----

@@ -7,11 +7,14 @@ have different widths. The teacher is a constant: its gradient is zero.
 
 Semantics of a batch. All are means over pairs (angles: triples) of one batch, do not depend on its
 order, and see no other batch: the expected loss of a batch depends on B where rows or means of
-distances are normalised within it (SP, PKT, RKD, CKA). A batch of one gives 0 for every distance.
+distances are normalised within it (SP, PKT, RKD, CKA). A batch of one gives 0, up to rounding, but
+FKD's regulariser; CKA is 0 there too, and its loss 1. NaN gives NaN.
 
 Gradients are finite everywhere. Features of norm zero correlate with nothing, not with themselves,
 and get no gradient from what divides by their norm; nor do pairs that coincide, d² at or below the
-rounding of K_ii + K_jj − 2 K_ij, from what divides by their distance.
+rounding of K_ii + K_jj − 2 K_ij, from what divides by their distance. A Gram matrix of features
+with a large mean has lost the digits of their distances for good: centre the features first, as the
+forms on features do.
 """
 
 from __future__ import annotations
@@ -101,11 +104,14 @@ def gaussian(K: Array, bandwidth: float = 1.0, median: str = "entries") -> Array
         σ > 0 as a fraction of the median distance.
     median
         Of all B² "entries", the zeros of the diagonal too (the code of Kornblith et al.), or of
-        the "pairs" i ≠ j. It is differentiated. A median of zero (half of the batch coincides)
-        gives the constant kernel 1.
+        the "pairs" i ≠ j; "distances": the square of the median of all B² distances. It is
+        differentiated. A median of zero (half of the batch coincides) gives the constant kernel 1.
     """
     d2 = squared_distances(scaled(square("K", K)))
-    if inputs.one_of("median", median, ("entries", "pairs")) == "pairs" and len(d2) > 1:
+    chosen = inputs.one_of("median", median, ("entries", "pairs", "distances"))
+    if chosen == "distances":
+        middle = jnp.median(root(d2)) ** 2
+    elif chosen == "pairs" and len(d2) > 1:
         middle = jnp.median(d2[np.triu_indices(len(d2), 1)])
     else:
         middle = jnp.median(d2)

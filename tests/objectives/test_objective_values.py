@@ -53,6 +53,11 @@ def test_published_definitions_give_these_numbers(name):
         assert_close(entry.gram(F_S @ F_S.T, F_T @ F_T.T), NUMBERS[name], atol=PRINTED)
 
 
+def test_gaussian_cka_with_the_median_of_distances():
+    found = objectives.cka(F_S, F_T, kernel="gaussian", median="distances")
+    assert_close(found, 0.711424051870, atol=PRINTED)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_values_are_those_of_the_definition(name):
     outcomes = evaluated(name, "float64")

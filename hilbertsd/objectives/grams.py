@@ -107,6 +107,7 @@ def gaussian(K: Array, bandwidth: float = 1.0, median: str = "entries") -> Array
         the "pairs" i ≠ j; "distances": the square of the median of all B² distances. It is
         differentiated. A median of zero (half of the batch coincides) gives the constant kernel 1.
     """
+    bandwidth = setting(inputs.positive, "bandwidth", bandwidth)
     d2 = squared_distances(scaled(square("K", K)))
     chosen = inputs.one_of("median", median, ("entries", "pairs", "distances"))
     if chosen == "distances":
@@ -117,7 +118,6 @@ def gaussian(K: Array, bandwidth: float = 1.0, median: str = "entries") -> Array
         middle = jnp.median(d2)
     some = middle > least(d2)
     inverse = jnp.where(some, 1 / jnp.where(some, middle, 1), 0)
-    bandwidth = setting(inputs.positive, "bandwidth", bandwidth)
     return jnp.exp(-d2 * inverse / (2 * bandwidth**2))
 
 

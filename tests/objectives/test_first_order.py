@@ -36,6 +36,7 @@ OBJECTIVES = {  # and what they ignore: a common scale, the norm of each feature
     "alignment": (dependence.alignment_loss, (True, False, False)),
     "projector": (partial(fitted_projector, weight_decay=0.5), (False, False, False)),
 }
+OBJECTIVES = {name: (jax.jit(f), ignored) for name, (f, ignored) in OBJECTIVES.items()}
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 
 

@@ -147,13 +147,16 @@ def crd(
     >>> crd(F, F, heads, memory, numbers, others).shape
     ()
     """
-    u, v = embeddings(student, teacher, heads)
+    temperature = setting(inputs.positive, "temperature", temperature)
+    constants = [setting(inputs.positive, "normalisers", Z) for Z in normalisers]
     samples = len(memory.teacher)
-    entries = _entries(positives, negatives, len(u), samples)
-    constants = (setting(inputs.positive, "normalisers", Z) for Z in normalisers)
+    entries = _entries(positives, negatives, len(student), samples)
+    anchors = embeddings(student, teacher, heads)
     return sum(
         _noise_contrastive(_log_scores(anchor, bank, entries, temperature) - jnp.log(Z), samples)
-        for anchor, bank, Z in zip((u, v), (memory.teacher, memory.student), constants, strict=True)
+        for anchor, bank, Z in zip(
+            anchors, (memory.teacher, memory.student), constants, strict=True
+        )
     )
 
 
@@ -169,6 +172,7 @@ def crd_normalisers(
     temperature: float = 0.07,
 ) -> tuple[Array, Array]:
     """Return (Z_s, Z_t) = N times the mean of e^{u·v/τ} over a batch's pairs, as constants."""
+    temperature = setting(inputs.positive, "temperature", temperature)
     entries = _entries(positives, negatives, len(student), len(memory.teacher))
     pairs = zip(embeddings(student, teacher, heads), (memory.teacher, memory.student), strict=True)
     scores = (jnp.exp(_log_scores(anchor, bank, entries, temperature)) for anchor, bank in pairs)
@@ -233,8 +237,9 @@ def info_nce(
     >>> round(float(info_nce(np.eye(2), np.eye(2), temperature=1.0)), 6)     # log(1 + 1/e)
     0.313262
     """
+    temperature = setting(inputs.positive, "temperature", temperature)
     u, v = embeddings(student, teacher, heads)
-    scores = u @ v.T / setting(inputs.positive, "temperature", temperature)
+    scores = u @ v.T / temperature
     forward = -jnp.mean(jnp.diagonal(jax.nn.log_softmax(scores, axis=1)))
     if not symmetric:
         return forward
@@ -256,8 +261,7 @@ def _entries(positives: Array, negatives: Array, batch: int, samples: int) -> Ar
 def _log_scores(anchor: Array, bank: Array, entries: Array, temperature: float) -> Array:
     """Return u·v/τ, (B, 1 + M)."""
     rows = jax.lax.stop_gradient(jnp.asarray(bank))[entries]
-    scores = jnp.einsum("bd,bmd->bm", anchor, rows)
-    return scores / setting(inputs.positive, "temperature", temperature)
+    return jnp.einsum("bd,bmd->bm", anchor, rows) / temperature
 
 
 def _noise_contrastive(log_scores: Array, samples: int) -> Array:

@@ -196,15 +196,16 @@ def fkd(
     >>> float(fkd(K_s, K_t, norm_weight=0.1))
     0.35
     """
+    norm_weight = setting(inputs.nonnegative, "norm_weight", norm_weight)
+    if power not in (1, 2):
+        raise HilbertSDError(f"power must be 1 or 2, got {power!r}")
     s, t = squares(K_s, K_t)
     if inputs.one_of("kernel", kernel, ("correlation", "linear")) == "linear":
         gap = s - t
     else:
         gap = correlation(s) - correlation(t)
-    if power not in (1, 2):
-        raise HilbertSDError(f"power must be 1 or 2, got {power!r}")
     loss = jnp.sum(gap**2) / _pairs(len(s))
-    lengths, norm_weight = jnp.diagonal(s), setting(inputs.nonnegative, "norm_weight", norm_weight)
+    lengths = jnp.diagonal(s)
     return loss + norm_weight * jnp.mean(lengths if power == 2 else root(lengths))
 
 

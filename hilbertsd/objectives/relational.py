@@ -62,8 +62,8 @@ def fkd(
     if kernel != "correlation":
         plain = _grams(student, teacher)
         return grams.fkd(*plain, kernel=kernel, norm_weight=norm_weight, power=power)
-    loss = grams.fkd(*_grams(student, teacher, _directions), power=power)
     norm_weight = setting(inputs.nonnegative, "norm_weight", norm_weight)
+    loss = grams.fkd(*_grams(student, teacher, _directions), power=power)
     if not traced(norm_weight) and norm_weight == 0:
         return loss
     return loss + norm_weight * jnp.mean(norm(_rows(batches(student, teacher)[0]), 1) ** power)

@@ -47,10 +47,9 @@ def test_gradients_are_finite_everywhere_and_types_follow_the_input(name, dtype)
         assert np.isfinite(gradient).all(), f"{label}: {gradient}"
 
 
-@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("name", [name for name in DISTINCT if "unbiased" not in name])
-def test_a_batch_of_one(name, dtype):
-    value, gradient, teacher = evaluated_alone(name, dtype)
+def test_a_batch_of_one(name):
+    value, gradient, teacher = evaluated_alone(name, "float32")  # the narrower range
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
     assert not teacher.any()

@@ -15,8 +15,9 @@ from hilbertsd.errors import HilbertSDError
 
 Array = Any
 FLOATS = {"float32", "float64"}
-ASYMMETRY = 1e-5
-"""Largest |K_ij − K_ji| taken for rounding, relative to the largest entry: 100 ulp of float32."""
+ASYMMETRY = 1e-3
+"""Largest |K_ij − K_ji| taken for rounding, relative to the largest entry: float32, beside a large
+mean. Features in place of a Gram matrix are far beyond."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -54,7 +55,8 @@ def objective(function: F) -> F:
 
 def _float64(value: Any) -> bool:
     """Whether a value is an array of float64, or a list of numbers that NumPy makes one."""
-    if isinstance(value, list):
+    nested = isinstance(value, tuple) and any(isinstance(x, list | tuple) for x in value)
+    if isinstance(value, list) or nested:
         return any(isinstance(x, float) for x in jax.tree.leaves(value))
     return isinstance(value, np.ndarray | jax.Array) and value.dtype == np.float64
 
@@ -173,6 +175,8 @@ def places(name: str, index: Array, samples: int) -> Array:
 def _whole(name: str, numbers: Array, end: int, what: str) -> Array:
     if not traced(numbers):
         given = np.asarray(numbers)
+        if given.dtype.kind not in "biuf":
+            raise HilbertSDError(f"{name} must be {what}, got {numbers!r}")
         wrong = ~((given >= 0) & (given < end) & (given == np.floor(given)))
         if wrong.any():
             raise HilbertSDError(

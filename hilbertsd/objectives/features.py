@@ -141,7 +141,7 @@ def ab(student: Array, teacher: Array, *, margin: float = 1.0, reduction: str = 
     s, t = alike(student, teacher)
     margin = setting(inputs.nonnegative, "margin", margin)
     active = t > 0
-    below, above = (s > -margin) & ~active, (s <= margin) & active
+    below, above = ~(s <= -margin) & ~active, ~(s > margin) & active  # NaN in either
     total = jnp.sum((s + margin) ** 2 * below + (s - margin) ** 2 * above)
     whole = inputs.one_of("reduction", reduction, ("sum", "batch")) == "sum"
     return total if whole else total / len(s)
@@ -196,7 +196,10 @@ def logsum(
             )
         s = s @ W
     if bias is not None:
-        s = s + jnp.asarray(bias)
+        b = floating("bias", bias)
+        if b.shape != (s.shape[1],):
+            raise HilbertSDError(f"bias must have shape ({s.shape[1]},), got {b.shape}")
+        s = s + b
     exponent = setting(inputs.positive, "exponent", exponent)
     if not traced(exponent) and exponent < 1:
         raise HilbertSDError(

@@ -88,8 +88,8 @@ def squared_distances(K: Array) -> Array:
     norms = jnp.diagonal(K)
     both = norms[:, None] + norms
     d2 = both - 2 * K
-    apart = (d2 > _ULPS * np.finfo(K.dtype).eps * both) & ~np.eye(len(K), dtype=bool)
-    return jnp.where(apart, d2, 0)
+    same = (d2 <= _ULPS * np.finfo(K.dtype).eps * both) | np.eye(len(K), dtype=bool)
+    return jnp.where(same, 0, d2)
 
 
 @objective
@@ -155,7 +155,8 @@ def centred(K: Array) -> Array:
     """Return H K H, the Gram matrix of features less their mean over the batch."""
     K = square("K", K)
     K = K - K.mean(axis=0)
-    return K - K.mean(axis=1, keepdims=True)
+    K = K - K.mean(axis=1, keepdims=True)
+    return (K + K.T) / 2
 
 
 # Objectives
@@ -377,7 +378,7 @@ def _pairs(samples: int) -> int:
 def _shares(K: Array) -> Array:
     """Return rows over their L1 norms, zero where a row is."""
     total = jnp.sum(jnp.abs(K), axis=1, keepdims=True)
-    some = total > least(K)
+    some = ~(total <= least(K))
     return jnp.where(some, K / jnp.where(some, total, 1), 0)
 
 

@@ -7,6 +7,7 @@ batch, of what each sample gives alone. The teacher is a constant.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -211,6 +212,8 @@ def average_pool(maps: Array, height: int, width: int) -> Array:
     [[[[1.0, 3.0]]]]
     """
     A = floating("maps", maps)
+    check = partial(inputs.whole_number, least=1)
+    height, width = check("height", height), check("width", width)
     rows, columns = (_blocks(n, m) for n, m in ((A.shape[2], height), (A.shape[3], width)))
     return jnp.einsum("ih,bchw,jw->bcij", rows.astype(A.dtype), A, columns.astype(A.dtype))
 

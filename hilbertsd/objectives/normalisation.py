@@ -23,14 +23,14 @@ def least(x: Array) -> float:
 
 def root(x: Array) -> Array:
     """Return √x, with derivative 0 where x counts as zero."""
-    some = x > least(x)
+    some = ~(x <= least(x))  # NaN is no zero
     return jnp.where(some, jnp.sqrt(jnp.where(some, x, 1)), 0)
 
 
 def inverse_root(x: Array, above: float | None = None) -> Array:
     """Return 1/√x, and 0 with derivative 0 where x is not above a bound (or counts as zero)."""
     bound = least(x) if above is None else max(above, least(x))
-    some = x > bound
+    some = ~(x <= bound)
     return jnp.where(some, jax.lax.rsqrt(jnp.where(some, x, 1)), 0)
 
 
@@ -43,22 +43,25 @@ def scaled(x: Array, axis: Axis = None) -> Array:
     return x / _largest(x, axis)
 
 
-def bounded(x: Array) -> Array:
-    """Return x, over its largest entry where that is so large that squares may overflow.
+def bounded(x: Array, axis: Axis = None) -> Array:
+    """Return (B, p) x, over its largest entry where squared distances would overflow.
 
-    That is from 3e9 in float32, 1e77 in float64: for what depends on the scale of small x alone.
+    That is from 6e18/√p in float32, 4e153/√p in float64: for what depends on the scale of small x
+    alone. With an axis, each row over its own.
     """
-    largest = _largest(x, None)
-    return x / jnp.where(largest > least(x) ** -0.5, largest, 1)
+    largest = _largest(x, axis)
+    safe = (float(np.finfo(x.dtype).max) / (8 * x.shape[1])) ** 0.5
+    return x / jnp.where(largest > safe, largest, 1)
 
 
 def shifted(x: Array) -> Array:
-    """Return rows less one of the batch's middle values in each column, held constant.
+    """Return rows less the one that is nearest to their mean, held constant.
 
     For what does not depend on a shift: all derivatives are those of the whole. Equal rows give
-    exactly zero, and a few far rows cost the others no digits, as they would with the mean.
+    exactly zero, and a few far rows cost the others no digits, as they would with the mean itself.
     """
-    return x - jax.lax.stop_gradient(jnp.sort(x, axis=0)[len(x) // 2])
+    away = jnp.sum(jnp.abs(x - x.mean(axis=0)), axis=1)
+    return x - jax.lax.stop_gradient(x[jnp.argmin(away)])
 
 
 def unit(x: Array, axis: Axis) -> Array:

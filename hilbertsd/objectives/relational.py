@@ -110,7 +110,7 @@ def pkt(student: Array, teacher: Array, *, epsilon: float = grams.PKT_EPSILON) -
     epsilon
         Added to the norms of features and to probabilities.
     """
-    return grams.pkt(*_grams(student, teacher, bounded), epsilon=epsilon)
+    return grams.pkt(*_grams(student, teacher, partial(bounded, axis=1)), epsilon=epsilon)
 
 
 @objective
@@ -157,6 +157,8 @@ def rkd(
     distance_weight, angle_weight
         Of :func:`rkd_distance` and of :func:`rkd_angle`.
     """
+    for name, weight in {"distance_weight": distance_weight, "angle_weight": angle_weight}.items():
+        setting(inputs.nonnegative, name, weight)
     distances, angles = rkd_distance(student, teacher), rkd_angle(student, teacher)
     return distance_weight * distances + angle_weight * angles
 
@@ -214,7 +216,8 @@ def hsic(
     estimator
         "biased", "v-statistic" or "unbiased", which needs B >= 4.
     """
-    pair = _grams(student, teacher, shifted)
+    steps = (shifted,) if kernel == "linear" else (shifted, scaled)
+    pair = _grams(student, teacher, *steps)
     return dependence.hsic(*_chosen(pair, kernel, bandwidth, median), estimator=estimator)
 
 

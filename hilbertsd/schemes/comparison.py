@@ -186,7 +186,7 @@ def compare_objectives(
     training = Training(loss="cross-entropy") if training is None else training
     seeds = check.whole_numbers("seeds", seeds, distinct=True)
     terms = _by_name(terms)
-    if wrong := {ALONE, TEACHER, Path(MANIFEST).stem} & set(terms):
+    if wrong := {ALONE, TEACHER, Path(MANIFEST).stem} & {name.casefold() for name in terms}:
         raise HilbertSDError(f"an objective cannot be called {sorted(wrong)[0]!r}.")
     recipes = {ALONE: Recipe((), training)} | {
         name: Recipe(checked_terms(found), training, own_weight) for name, found in terms.items()
@@ -231,6 +231,16 @@ def _by_name(
     terms: Mapping[str, Sequence[Term] | Term] | Sequence[str],
 ) -> Mapping[str, Sequence[Term] | Term]:
     if isinstance(terms, Mapping):
+        for name in terms:
+            if not (isinstance(name, str) and name.isprintable() and name.strip(" .")) or (
+                set(name) & set(r'/\:*?"<>|')
+            ):
+                raise HilbertSDError(
+                    f"{name!r} cannot be a name of terms: it names a file too; take letters, "
+                    "digits, spaces and commas."
+                )
+        if len({name.casefold() for name in terms}) < len(terms):
+            raise HilbertSDError(f"names must differ by more than case, got {', '.join(terms)}.")
         return terms
     names = list(terms) if isinstance(terms, list | tuple) else []
     words = all(isinstance(name, str) for name in names)
@@ -291,7 +301,10 @@ class Measured:
         """Write the identity, or compare it with the one that is there."""
         manifest, identity = self.path / MANIFEST, as_json(identity)
         if not self.finished():  # a manifest alone holds nothing
-            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise HilbertSDError(f"{str(self.path)!r} cannot be the folder: {error}") from None
             self._put(manifest, identity)
             return
         if not manifest.exists():

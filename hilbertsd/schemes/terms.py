@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
@@ -87,7 +88,7 @@ def term(
             raise HilbertSDError(
                 f"{name} has no setting {key!r}; it has {', '.join(sorted(names)) or 'none'}."
             )
-        if not isinstance(value, float | int | str | bool):
+        if not isinstance(value, Real | str):
             raise HilbertSDError(f"{key} must be a number or a word, got {value!r}.")
     if name == "kd" and settings.get("imitation_weight", 1) != 1:
         raise HilbertSDError(

@@ -65,6 +65,7 @@ def transformed(case: Case):
         "rolled student": (np.roll(s, 1, axis=0), t),
         "hundredfold": (100 * s, t),
         "factors": (scaled_samples(s, factors), t),
+        "no number": (scaled_samples(s, np.where(np.arange(len(s)) == 2, np.nan, 1)), t),
         "tiny": (TINY * s, t),
         "huge": (HUGE * s, t),
         "apart": (scaled_samples(s, APART ** (-1.0) ** np.arange(len(s))), t),

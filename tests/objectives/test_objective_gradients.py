@@ -58,6 +58,12 @@ def test_a_batch_of_one(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_what_is_no_number_gives_none(name):
+    """Guards at zero must not hide it."""
+    assert np.isnan(evaluated(name, "float64")["no number"].value)
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_teacher_is_constant(name):
     outcomes = evaluated(name, "float64")
     assert outcomes["second"].gradient.any()

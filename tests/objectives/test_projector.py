@@ -252,5 +252,16 @@ def test_bad_input(arguments, options, message):
 
 
 def test_a_gram_without_decay_is_refused():
-    with pytest.raises(HilbertSDError, match=r"weight_decay must be positive, got 0\.0"):
+    with pytest.raises(HilbertSDError, match="weight_decay must be a number above 0, got 0"):
         fitted_projector(np.eye(2), np.eye(2), weight_decay=0.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_small_decay_leads_to_none_where_features_lack_directions(dtype):
+    student, teacher = pair(11, samples=32, width=3)
+    least = projector_minimum(student, teacher)
+    assert least > 1
+    with jax.enable_x64(dtype == "float64"):
+        grams = [np.asarray(x @ x.T, dtype) for x in (student, teacher)]
+        for decay in (1e-9, 1e-20, 1e-37):
+            assert_close(fitted_projector(*grams, weight_decay=decay), least, rtol=1e-4)

@@ -122,3 +122,24 @@ def test_second_derivatives_see_no_shift():
         step = 1e-5 * away
         difference = (slope(s + step, t) - slope(s - step, t)) / 2e-5
     assert_close(curved, difference, atol=1e-8)
+
+
+def test_a_gaussian_kernel_has_no_scale():
+    s, t = np.float32(features((6, 4))), np.float32(features((6, 5)))
+    hsic = jax.jit(partial(objectives.hsic, kernel="gaussian"), compiler_options=QUICK)
+    for factor in (TINY, HUGE):
+        assert_close(hsic(np.float32(factor) * s, t), hsic(s, t), rtol=1e-5)
+
+
+def test_a_far_row_costs_pkt_nothing():
+    """Each row has a norm of its own."""
+    s, t = features((6, 4)), features((6, 5))
+    s[0] *= 1e10
+    assert_close(objectives.pkt(np.float32(s), np.float32(t)), objectives.pkt(s, t), rtol=1e-4)
+
+
+def test_a_kernel_beside_a_large_mean_is_still_symmetric():
+    X = np.float32(np.random.default_rng(0).standard_normal((256, 512)) + 10)
+    K = grams.centred(grams.linear(X))
+    assert_close(K, np.asarray(K).T)
+    assert np.isfinite(grams.correlation(K)).all()

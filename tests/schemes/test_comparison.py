@@ -79,7 +79,21 @@ def test_what_is_finished_is_not_trained_again(finished, monkeypatch):
         compared(folder)
 
 
-def test_wrong_comparisons_are_refused():
+@pytest.mark.parametrize("name", ["../out", "/absolute", "a/b", "a\\b", "x\0y", "", "..", 3])
+def test_names_that_are_no_files_are_refused(name, tmp_path):
+    with pytest.raises(HilbertSDError, match="cannot be a name of terms"):
+        compared(tmp_path / "kept", {name: (term("kd"),)})
+    assert not any(tmp_path.iterdir())
+
+
+def test_wrong_comparisons_are_refused(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(HilbertSDError, match="cannot be the folder"):
+        compared(tmp_path / "file", {})
+    with pytest.raises(HilbertSDError, match="differ by more than case"):
+        compared(terms={"kd": (), "KD": ()})
+    with pytest.raises(HilbertSDError, match="cannot be called 'comparison'"):
+        compared(terms={"Comparison": ()})
     with pytest.raises(HilbertSDError, match="cannot be called 'alone'"):
         compared(terms={"alone": ()})
     with pytest.raises(HilbertSDError, match="seeds must be different"):

@@ -242,7 +242,11 @@ def test_altered_archives_fail_their_check_sum(tmp_path):
             cifar10(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not an archive", gzip.compress(b"x" * 5000)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not an archive", gzip.compress(b"x" * 5000, mtime=0)],
+    ids=["empty", "text", "gzip of no tar"],
+)
 def test_files_that_are_no_archive(tmp_path, content):
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(content)
     with pytest.raises(hsd.HilbertSDError, match=r"cifar-10-binary\.tar\.gz is damaged"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hilbertsd import datasets, nets, plots, schemes
-from hilbertsd.nets.supervised import chosen_optimizer, one_hot
+from hilbertsd.nets.supervised import one_hot, schedule
 from hilbertsd.report.objectives import ACCENT, interval, percent
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, RESULTS, recorded
@@ -75,11 +75,8 @@ def of_width(width: int) -> tuple[np.ndarray, ...]:
         state,
         {"x": seen.features, "targets": hot},
         nets.keys(numbers, 3),
-        optimizer=chosen_optimizer(LAST),
-        steps=LAST.steps,
-        batch=LAST.batch,
+        **schedule(LAST),
         seed_axes={"x": 0, "targets": None},
-        every=LAST.check_every,
     )
     dense = again.model.dense
     retrained = np.einsum("snp,sqp->snq", tested.features, dense.weight) + dense.bias[:, None]

@@ -166,13 +166,10 @@ def fit(
         state,
         {"x": jnp.asarray(x), "targets": targets},
         for_order,
-        optimizer=chosen_optimizer(training),
-        steps=training.steps,
-        batch=training.batch,
+        **schedule(training),
         seed_axes={"x": None, "targets": 0 if targets.ndim == 3 else None},
         monitor=None if limit is None else _full_loss(training.loss),
         threshold=limit,
-        every=training.check_every,
         seeds_in=seeds_in,
         devices=devices,
         report=report,
@@ -252,9 +249,14 @@ def _full_loss(loss: str) -> Callable[[Any, Any, Any], Array]:
     )
 
 
-def chosen_optimizer(training: Training) -> optax.GradientTransformation:
-    """Return the optimiser of a training: the same object for the same settings."""
-    return _optimizer(training.optimizer, training.learning_rate)
+def schedule(training: Training) -> dict[str, Any]:
+    """Return a training as `train` takes it; the same settings give the same optimiser object."""
+    return {
+        "optimizer": _optimizer(training.optimizer, training.learning_rate),
+        "steps": training.steps,
+        "batch": training.batch,
+        "every": training.check_every,
+    }
 
 
 @lru_cache

@@ -13,7 +13,7 @@ from jax import lax
 from hilbertsd import inputs as check
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.protocol import Make
-from hilbertsd.nets.supervised import chosen_optimizer, one_hot
+from hilbertsd.nets.supervised import schedule
 from hilbertsd.nets.training import keys, train
 from hilbertsd.schemes.distillation import (
     BESIDE,
@@ -24,6 +24,7 @@ from hilbertsd.schemes.distillation import (
     begun,
     beside_all,
     own_loss,
+    points,
     student_shape,
     with_terms,
 )
@@ -118,16 +119,9 @@ def mean_teacher(
         _Loss(recipe, decay),
         Pupil(model, own),
         (state, past, mean),
-        {
-            "x": jnp.asarray(data.x_train),
-            "targets": jnp.asarray(one_hot(data.given, data.classes)),
-            "index": jnp.arange(len(data.given)),
-        },
+        points(data),
         for_order,
-        optimizer=chosen_optimizer(recipe.training),
-        steps=recipe.training.steps,
-        batch=recipe.training.batch,
-        every=recipe.training.check_every,
+        **schedule(recipe.training),
         seeds_in=seeds_in,
         devices=devices,
         report=report,

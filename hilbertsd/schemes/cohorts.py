@@ -14,7 +14,7 @@ from hilbertsd import inputs as check
 from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.blocks import Activations
 from hilbertsd.nets.protocol import Make
-from hilbertsd.nets.supervised import chosen_optimizer, one_hot
+from hilbertsd.nets.supervised import schedule
 from hilbertsd.nets.training import initialise, keys, train
 from hilbertsd.objectives import objective, reconstruction
 from hilbertsd.schemes.beside import Beside
@@ -26,9 +26,11 @@ from hilbertsd.schemes.distillation import (
     activated,
     begun,
     own_loss,
+    points,
     several,
     started,
     student_shape,
+    unweighted,
     with_terms,
 )
 from hilbertsd.schemes.teachers import batch_activations
@@ -124,23 +126,15 @@ def mutual(
     shapes = [shape for _, _, shape in starts]
     codes = _code_channels(recipe.terms, shapes, code)
 
-    neutral = tuple(one._replace(weight=1.0) for one in recipe.terms)
-    extras = _Extras(neutral, tuple(shapes), len(data.given), codes)
+    extras = _Extras(unweighted(recipe.terms), tuple(shapes), len(data.given), codes)
     beside, past, coders = initialise(extras, keys(seeds, stream, BESIDE))
     done = train(
         _Loss(recipe, reconstruction_weight),
         Cohort(tuple(model for model, _, _ in starts), beside, coders),
         (tuple(state for _, state, _ in starts), past),
-        {
-            "x": jnp.asarray(data.x_train),
-            "targets": jnp.asarray(one_hot(data.given, data.classes)),
-            "index": jnp.arange(len(data.given)),
-        },
+        points(data),
         keys(seeds, stream, count),
-        optimizer=chosen_optimizer(recipe.training),
-        steps=recipe.training.steps,
-        batch=recipe.training.batch,
-        every=recipe.training.check_every,
+        **schedule(recipe.training),
         seeds_in=seeds_in,
         devices=devices,
         report=report,

@@ -277,13 +277,10 @@ def _require_fitting(
         index = jnp.arange(len(student.outputs))
         return with_terms(jnp.zeros(()), recipe, own, past, student, parts, index, key)
 
+    batch = min(recipes[ALONE].training.batch or size, size)  # all have one training
+    shapes = [eqx.filter_eval_shape(seen, m, batch, key) for m in (make_student, make_teacher)]
     for recipe in recipes.values():
         if recipe.terms:
-            batch = min(recipe.training.batch or size, size)
-            shapes = [
-                eqx.filter_eval_shape(seen, make, batch, key)
-                for make in (make_student, make_teacher)
-            ]
             eqx.filter_eval_shape(value, recipe, *shapes, key)
 
 

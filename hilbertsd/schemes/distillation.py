@@ -17,7 +17,7 @@ from hilbertsd.errors import HilbertSDError
 from hilbertsd.nets.blocks import AXIS, Activations
 from hilbertsd.nets.losses import LOSSES, squared_norm
 from hilbertsd.nets.protocol import Make, activation_shapes, made
-from hilbertsd.nets.supervised import Training, chosen_optimizer, network_outputs, one_hot
+from hilbertsd.nets.supervised import Training, network_outputs, one_hot, schedule
 from hilbertsd.nets.training import initialise, keys, train
 from hilbertsd.objectives import objective
 from hilbertsd.schemes import beside as besides
@@ -172,23 +172,14 @@ def distill(
     ]
 
     own, past = beside_all(recipe.terms, shapes, len(data.given), keys(seeds, stream, BESIDE))
-    inputs = {
-        "x": jnp.asarray(data.x_train),
-        "targets": jnp.asarray(one_hot(data.given, data.classes)),
-        "index": jnp.arange(len(data.given)),
-        "teacher": parts,
-    }
     done = train(
         _Loss(recipe),
         Pupil(model, own),
         (state, past),
-        inputs,
+        points(data) | {"teacher": parts},
         for_order,
-        optimizer=chosen_optimizer(recipe.training),
-        steps=recipe.training.steps,
-        batch=recipe.training.batch,
+        **schedule(recipe.training),
         seed_axes={"x": None, "targets": None, "index": None, "teacher": axis},
-        every=recipe.training.check_every,
         seeds_in=seeds_in,
         devices=devices,
         report=report,
@@ -280,6 +271,15 @@ def several(makes: Any) -> Sequence[Make]:
 # --- the parts of a loss, shared by the schemes
 
 
+def points(data: Classification) -> dict[str, Array]:
+    """Return what a step draws its batch from."""
+    return {
+        "x": jnp.asarray(data.x_train),
+        "targets": jnp.asarray(one_hot(data.given, data.classes)),
+        "index": jnp.arange(len(data.given)),
+    }
+
+
 def activated(network: Any, state: Any, x: Array) -> tuple[Activations, Any]:
     """Return what a network in training computes at a batch, and the state after it."""
     of_one = jax.vmap(
@@ -352,12 +352,16 @@ class _Start(NamedTuple):
         return started(self.terms, self.shapes, self.samples, key)
 
 
+def unweighted(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Return terms of weight 1: what stands beside them is one program for all weights."""
+    return tuple(one._replace(weight=1.0) for one in terms)
+
+
 def beside_all(
     terms: Sequence[Term], shapes: Sequence[tuple[Any, Any]], samples: int, keys: Array
 ) -> tuple[tuple[Beside, ...], tuple[Kept | None, ...]]:
     """Return ``started`` of every key, stacked."""
-    same = tuple(one._replace(weight=1.0) for one in terms)  # another weight, the same program
-    start = _Start(same, tuple(shapes), samples)
+    start = _Start(unweighted(terms), tuple(shapes), samples)
     found = eqx.filter_eval_shape(start, jax.random.key(0))
     return initialise(start, keys) if jax.tree.leaves(found) else found
 

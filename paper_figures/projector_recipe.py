@@ -13,6 +13,7 @@ import numpy as np
 
 from hilbertsd import plots
 from hilbertsd.progress import phases
+from hilbertsd.schemes.intervals import interval
 from paper_figures.projector_spectrum import step_axis
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
 from paper_figures.recorded import MACHINE, recorded
@@ -26,7 +27,6 @@ TIMES = (0, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 DEPTHS = (1, 2, 3)
 EXPONENTS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 LOOK = ((plots.INK, "-"), ("#d55e00", "--"), ("#cc79a7", ":"))
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,22 +194,6 @@ def _relations(model: Any, state: Any, given: Any) -> list[list[float]]:
         )
         found.append([aligned, cross_correlation(f, out), fitted, as_is])
     return np.transpose(found).tolist()
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the mean over the seeds and the half-width of its 95 % interval (Student's t).
-
-    Examples
-    --------
-    >>> mean, half = interval(np.array([1.0, 2.0, 3.0]))
-    >>> mean, round(half, 4)
-    (2.0, 2.4841)
-    """
-    from scipy.stats import t
-
-    count = len(values)
-    half = t.ppf((1 + CONFIDENCE) / 2, count - 1) * np.std(values, ddof=1) / np.sqrt(count)
-    return float(np.mean(values)), float(half)
 
 
 def plot(data: ProjectorRecipe) -> Figure:

@@ -18,6 +18,7 @@ import numpy as np
 
 from hilbertsd import nets, plots
 from hilbertsd.report import networks as report
+from hilbertsd.schemes import intervals
 from paper_figures.illustration import power_of_ten
 from paper_figures.network_chains import Setting, settings
 from paper_figures.publish import FIGURES, TEXT_WIDTH, publish, table
@@ -237,10 +238,8 @@ def group_name(data: TangentSpectrum, g: int) -> str:
 
 def interval(values: np.ndarray) -> str:
     """Return mean and 95 % confidence interval of the mean over the seeds, by Student's t."""
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return f"{values.mean():.3f} [{values.mean() - half:.3f}, {values.mean() + half:.3f}]"
+    mean, half = intervals.interval(values)
+    return f"{mean:.3f} [{mean - half:.3f}, {mean + half:.3f}]"
 
 
 def caption(data: TangentSpectrum) -> str:
